@@ -67,9 +67,8 @@ class UnknownPointError(PointError, KeyError):
     def among(cls, name: str, candidates: Iterable[str]) -> Self:
         """Build the error for a name or glob that none of the candidates answers to."""
         close = nearest(name, candidates)
-        kind = "glob" if any(mark in name for mark in "*?[") else "point"
-        found = f"The nearest names are {', '.join(close)}." if close else "No name comes near it."
-        return cls(f"No point matches the {kind} {name!r}. {found}", name=name, nearest=close)
+        hint = f"The nearest names are {', '.join(close)}." if close else "No name comes near it."
+        return cls(f"No point is named {name!r} or matches it. {hint}", name=name, nearest=close)
 
 
 class AbsentPointError(PointError, KeyError):

@@ -1,0 +1,1 @@
+"""Helpers that several tests share import as `tests.<name>`."""
