@@ -1,0 +1,1 @@
+"""How well each zoo model does on held-out samples of its world; one module per model, each with `measure`."""

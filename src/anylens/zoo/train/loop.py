@@ -1,0 +1,110 @@
+"""The one training loop of the zoo: AdamW under a cosine schedule with warm-up, seeded, with progress."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from anylens.core.errors import ZooError
+
+LossAt = Callable[[int], Tensor]
+"""The loss to descend at a step: draws that step's batch, runs the model, returns a scalar."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long and how fast to train.
+
+    learning_rate: the peak, reached after `warmup` steps; from there it falls along a cosine to zero at `steps`.
+    report_every: steps from one line of progress to the next.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    seed: int = 0
+    report_every: int = 50
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.report_every < 1:
+            raise ZooError(
+                f"steps is {self.steps} and report_every {self.report_every}; both must be at least 1"
+            )
+        if not 0 <= self.warmup < self.steps:
+            raise ZooError(
+                f"warmup is {self.warmup}; it must be from 0 to below steps, which is {self.steps}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a training run came to: its wall-clock seconds and the mean loss of each reported stretch of steps."""
+
+    seconds: float
+    losses: tuple[float, ...]
+
+
+def rate_at(step: int, plan: Plan) -> float:
+    """The learning rate at a step, counted from 0."""
+    if step < plan.warmup:
+        return plan.learning_rate * (step + 1) / plan.warmup
+    progress = (step - plan.warmup) / (plan.steps - plan.warmup)
+    return plan.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def fit(model: nn.Module, loss_at: LossAt, plan: Plan, *, report: Callable[[str], None] = print) -> Outcome:
+    """Train the model in place; the same model, losses and plan give the same weights on one machine.
+
+    Raises ZooError when the loss is no longer a finite number.
+    """
+    torch.manual_seed(plan.seed)
+    optimiser = _optimiser(model, plan)
+    started, stretch, losses = time.perf_counter(), list[float](), list[float]()
+    model.train()
+    for step in range(plan.steps):
+        stretch.append(_descend(model, optimiser, loss_at(step), rate=rate_at(step, plan), clip=plan.clip))
+        if not math.isfinite(stretch[-1]):
+            raise ZooError(f"the loss is {stretch[-1]} at step {step}; lower the learning rate of {plan}")
+        if (step + 1) % plan.report_every == 0 or step + 1 == plan.steps:
+            losses.append(sum(stretch) / len(stretch))
+            report(progress_line(step + 1, plan, loss=losses[-1], seconds=time.perf_counter() - started))
+            stretch.clear()
+    model.eval()
+    return Outcome(seconds=time.perf_counter() - started, losses=tuple(losses))
+
+
+def progress_line(done: int, plan: Plan, *, loss: float, seconds: float) -> str:
+    """One line of progress: steps done, loss, speed and the minutes that remain."""
+    speed = done / seconds
+    left = (plan.steps - done) / speed / 60
+    return f"step {done}/{plan.steps}  loss {loss:.4f}  {speed:.2f} steps/s  {left:.1f} min left"
+
+
+def _optimiser(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    """AdamW that decays matrices only: biases, gains and other vectors keep their size."""
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in wanted if p.ndim >= 2], "weight_decay": plan.weight_decay},
+        {"params": [p for p in wanted if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+
+
+def _descend(
+    model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, *, rate: float, clip: float
+) -> float:
+    """One step down the gradient of the loss; returns the loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimiser.step()
+    return loss.item()

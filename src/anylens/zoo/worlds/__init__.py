@@ -1,0 +1,1 @@
+"""Procedural worlds: samples drawn from factors that are known exactly."""
