@@ -5,9 +5,10 @@ A `Scene` holds everything that a picture is made from, so a counterfactual is a
     scene = sample(1, seed=0).scenes[0]
     pair = draw([scene, dataclasses.replace(scene, colour="blue")])
 
-Random streams: `sample(n, seed=s, split=...)` draws from `numpy.random.SeedSequence([k, s])`, where k is the split's
-place in `SPLITS`. The first word tells the splits apart, whatever the seeds, so a model trained on "train" with any
-seed has not seen the pictures of "held_out". (The other order would not do: `[s, 1]` and `[s + 2**32, 0]` are the same.)
+Random streams: `sample(n, seed=s, split=...)` draws from `numpy.random.SeedSequence([k, s])`, where k is the
+split's place in `SPLITS`. The first word tells the splits apart, whatever the seeds, so a model trained on "train"
+with any seed has not seen the pictures of "held_out". The other order would not do: `[s, 1]` and `[s + 2**32, 0]`
+are one stream.
 """
 
 from __future__ import annotations
