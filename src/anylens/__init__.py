@@ -3,6 +3,37 @@
 Attach to a model, watch it run once, and every named point inside it can be read, edited, and followed.
 """
 
+from anylens.anatomy.anatomy import Anatomy
+from anylens.anatomy.points import Point
 from anylens.core import __version__
+from anylens.core.errors import AnylensError
+from anylens.lens import Lens, attach
+from anylens.running.actions import At
+from anylens.running.capture import Cache
+from anylens.running.interventions import (
+    Intervention,
+    ablate,
+    add,
+    clamp_feature,
+    patch_from,
+    scale,
+    set_to,
+)
 
-__all__ = ["__version__"]
+__all__ = [
+    "Anatomy",
+    "AnylensError",
+    "At",
+    "Cache",
+    "Intervention",
+    "Lens",
+    "Point",
+    "__version__",
+    "ablate",
+    "add",
+    "attach",
+    "clamp_feature",
+    "patch_from",
+    "scale",
+    "set_to",
+]

@@ -1,0 +1,7 @@
+"""`python -m anylens` is the command line."""
+
+import sys
+
+from anylens.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Watch one forward pass, and read the structure of the model off it."""

@@ -1,0 +1,83 @@
+"""The anatomy: what one watched forward pass says about a model, as frozen data."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from anylens.anatomy.points import Point, Rule
+from anylens.core.tree import Key
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that enters or leaves a module or an operation, as it was in the watched forward."""
+
+    key: Key
+    shape: tuple[int, ...]
+    dtype: str
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModuleRecord:
+    """What was seen of one module: how often it was called in the forward, and its tensors."""
+
+    path: str
+    kind: str
+    calls: int
+    within: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    strays: tuple[str, ...] = ()  # modules it calls that are held elsewhere
+
+
+@dataclass(frozen=True)
+class OpRecord:
+    """One operation of a module's forward, with the rule that finds it again."""
+
+    path: str
+    turn: int | None
+    calls: int
+    within: str
+    name: str  # the function and its count in the scope: `add.1`
+    rule: Rule
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class BlockRecord:
+    """One block of a stream: the module it is a call of, and what it does to the stream."""
+
+    path: str
+    turn: int
+    kind: str
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """A residual stream: its prefix in names, its blocks, and what stands before and behind them."""
+
+    prefix: str
+    axes: tuple[str, ...]
+    blocks: tuple[BlockRecord, ...]
+    norm: str = ""  # path of the norm after the last block
+    unembed: str = ""  # path of the linear map to the output
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The structure of a model. `key` says of which model, under which versions of the libraries."""
+
+    key: str
+    streams: tuple[StreamRecord, ...] = ()
+    canonical: tuple[Point, ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
+    modules: tuple[ModuleRecord, ...] = ()
+    ops: tuple[OpRecord, ...] = ()
+    versions: tuple[tuple[str, str], ...] = field(default=())
+
+    @cached_property
+    def by_path(self) -> dict[str, ModuleRecord]:
+        """The modules that were called, by path."""
+        return {record.path: record for record in self.modules}

@@ -1,0 +1,129 @@
+"""Attention, found by what it computes: a scaled dot product, or matmul, softmax, matmul written out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from anylens.anatomy.trace import Op, Trace
+from anylens.anatomy.vocabulary import ADDS, ATTENTION, ELEMENTWISE, JOINS, PRODUCTS, REDUCTIONS, SAME, VIEWS
+
+CHEAP = ADDS | VIEWS | SAME | ELEMENTWISE | JOINS | REDUCTIONS
+REACH = 16  # how many cheap functions may stand between the softmax and its products
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor of an operation: which one, and on which side."""
+
+    op: Op
+    side: Literal["in", "out"]
+    position: int
+
+    @property
+    def value(self) -> int:
+        """The value's number."""
+        return (self.op.inputs if self.side == "in" else self.op.outputs)[self.position]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The operations of one attention: its first product, its softmax, its second product.
+
+    A fused attention is one operation in all three roles.
+    """
+
+    first: Op
+    softmax: Op
+    second: Op
+    query: Operand
+    key: Operand
+    value: Operand
+
+    @property
+    def fused(self) -> bool:
+        """Whether scores and pattern stay hidden inside one function."""
+        return self.first is self.second
+
+    @property
+    def z(self) -> Operand:
+        """What the heads give, before they are merged."""
+        return Operand(self.second, "out", 0)
+
+    @property
+    def scores(self) -> Operand:
+        """What enters the softmax."""
+        return Operand(self.softmax, "in", 0)
+
+    @property
+    def pattern(self) -> Operand:
+        """What leaves the softmax."""
+        return Operand(self.softmax, "out", 0)
+
+
+def find_attention(trace: Trace) -> list[Attention]:
+    """Return every attention of a trace, in order."""
+    found = []
+    for op in trace.ops:
+        if op.function in ATTENTION:
+            query, key, value = (Operand(op, "in", index) for index in range(3))
+            found.append(Attention(op, op, op, query, key, value))
+        elif op.function == "softmax" and op.inputs:
+            found.extend(_written_out(trace, op))
+    return found
+
+
+def _written_out(trace: Trace, softmax: Op) -> Iterator[Attention]:
+    """Yield the attention around a softmax, if it is one."""
+    first = next(_products_before(trace, softmax), None)
+    second = next(_products_after(trace, softmax), None)
+    if first is None or second is None:
+        return
+    op, side = second
+    tensors = _factors(first)
+    weighted = _factors(op)
+    if len(tensors) == 2 and len(weighted) == 2:
+        other = weighted[1] if weighted[0].position == side else weighted[0]
+        yield Attention(first, softmax, op, tensors[0], tensors[1], other)
+
+
+def _factors(op: Op) -> list[Operand]:
+    """Return the two tensors that a product multiplies."""
+    begin = 1 if op.function in ("baddbmm", "addbmm") else 0
+    return [Operand(op, "in", index) for index in range(begin, len(op.inputs))][:2]
+
+
+def _is_product(trace: Trace, op: Op) -> bool:
+    """Whether an operation multiplies two activations, rather than one by a weight."""
+    return op.function in PRODUCTS and not any(
+        trace.values[factor.value].parameter for factor in _factors(op)
+    )
+
+
+def _products_before(trace: Trace, softmax: Op) -> Iterator[Op]:
+    """Yield the products that feed a softmax through cheap functions, the nearest first."""
+    todo, seen = [(softmax.inputs[0], 0)], set[int]()
+    while todo:
+        value, depth = todo.pop(0)
+        op = trace.maker(value)
+        if op is None or value in seen or depth > REACH:
+            continue
+        seen.add(value)
+        if _is_product(trace, op):
+            yield op
+        elif op.function in CHEAP:
+            todo += [(source, depth + 1) for source in op.inputs]
+
+
+def _products_after(trace: Trace, softmax: Op) -> Iterator[tuple[Op, int]]:
+    """Yield the products that a softmax feeds through cheap functions, with the operand it arrives at."""
+    todo, seen = [(value, 0) for value in softmax.outputs[:1]], set[int]()
+    while todo:
+        value, depth = todo.pop(0)
+        if value in seen or depth > REACH:
+            continue
+        seen.add(value)
+        for op in trace.readers.get(value, ()):
+            if _is_product(trace, op):
+                yield op, op.inputs.index(value)
+            elif op.function in CHEAP - REDUCTIONS:
+                todo += [(target, depth + 1) for target in op.outputs]

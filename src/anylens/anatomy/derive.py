@@ -1,0 +1,95 @@
+"""From a trace to an anatomy."""
+
+from collections.abc import Iterable
+
+from anylens.anatomy.anatomy import Anatomy, BlockRecord, StreamRecord
+from anylens.anatomy.attention import Attention, find_attention
+from anylens.anatomy.attention_points import add_attention
+from anylens.anatomy.block_points import add_block
+from anylens.anatomy.draft import Draft
+from anylens.anatomy.ends import read_beginning, read_ending
+from anylens.anatomy.records import Records
+from anylens.anatomy.select import NamedStream, select_streams
+from anylens.anatomy.stream_axes import stream_axes
+from anylens.anatomy.streams import Stream
+from anylens.anatomy.taps import module_tap, repeats, rule_for
+from anylens.anatomy.trace import Trace
+
+
+def derive(trace: Trace, key: str = "", versions: Iterable[tuple[str, str]] = ()) -> Anatomy:
+    """Read the structure of a model off one forward pass."""
+    draft = Draft(trace)
+    attention = find_attention(trace)
+    named = select_streams(trace, attention)
+    streams = tuple(_add_stream(draft, one, [o.stream for o in named if o is not one]) for one in named)
+    _add_loose_attention(draft, attention)
+    starts = [one.stream.blocks[0].call.inputs.get(one.stream.entry) for one in named]
+    records = Records(trace, [(stream.axes, start) for stream, start in zip(streams, starts, strict=True)])
+    return Anatomy(
+        key=key,
+        streams=streams,
+        canonical=tuple(draft.points.values()),
+        absent=tuple(draft.absent.items()),
+        modules=tuple(records.modules()),
+        ops=tuple(records.ops()),
+        versions=tuple(versions),
+    )
+
+
+def _join(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> StreamRecord:
+    stream, prefix = named.stream, named.prefix
+    axes = stream_axes(draft.trace, stream)
+    draft.stream = stream.blocks[0].call.inputs.get(stream.entry)
+    _add_beginning(draft, named, others, axes)
+    for number, block in enumerate(stream.blocks):
+        add_block(draft, _join(prefix, f"blocks.{number}"), block, axes)
+    ending = read_ending(draft.trace, stream, others)
+    if ending.norm is not None:
+        slot, value = next(iter(ending.norm.outputs.items()))
+        tap = module_tap(draft.trace, ending.norm, "out", slot)
+        draft.value(_join(prefix, "ln_final.hook_normalized"), value, axes, tap)
+    blocks = tuple(
+        BlockRecord(
+            block.call.path,
+            block.call.turn,
+            block.kind,
+            tuple(w.kind for one in block.sums for w in one.writes),
+        )
+        for block in stream.blocks
+    )
+    norm = ending.norm.path if ending.norm is not None else ""
+    return StreamRecord(prefix, axes, blocks, norm, ending.unembed)
+
+
+def _add_beginning(draft: Draft, named: NamedStream, others: list[Stream], axes: tuple[str, ...]) -> None:
+    begin = read_beginning(draft.trace, named.stream, others)
+    values = {
+        "hook_embed": begin.embed,
+        "hook_pos_embed": begin.positions,
+        "hook_token_type_embed": begin.segments,
+    }
+    for name, value in values.items():
+        if value is not None:
+            draft.value(_join(named.prefix, name), value, axes)
+
+
+def _add_loose_attention(draft: Draft, attention: list[Attention]) -> None:
+    """Name the attention that writes to no stream by the module in whose forward it runs."""
+    taken = {(point.tap.path, point.tap.rule, point.tap.turn) for point in draft.points.values()}
+    loose: dict[str, list[Attention]] = {}
+    for one in attention:
+        scope = draft.trace.scope(one.first)
+        turn = repeats(draft.trace, scope)[0] if scope else None
+        if scope is not None and (scope.path, rule_for(draft.trace, one.first), turn) not in taken:
+            place = scope.path if turn is None else _join(scope.path, f"calls.{turn}")
+            loose.setdefault(place, []).append(one)
+    first = next(iter(draft.trace.calls[0].inputs.values()), None) if draft.trace.calls else None
+    shape = draft.trace.values[first].shape if first is not None else ()
+    for place, ones in loose.items():
+        for number, one in enumerate(ones):
+            base = place if len(ones) == 1 else f"{place}[{number}]"
+            add_attention(draft, base, one, shape[0] if shape else None)

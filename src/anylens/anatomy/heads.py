@@ -1,0 +1,140 @@
+"""The axes of an attention's tensors, whatever order the model keeps them in."""
+
+from dataclasses import dataclass
+
+from anylens.anatomy.attention import Attention, Operand
+from anylens.anatomy.trace import Trace
+from anylens.core.axes import Axes, Layout
+
+
+@dataclass(frozen=True)
+class View:
+    """How a tensor is shown: the names of its axes after the layout is applied."""
+
+    axes: Axes
+    layout: Layout | None = None
+
+
+def shown_shape(shape: tuple[int, ...], view: View) -> tuple[int, ...]:
+    """Return the shape that a user sees, worked out on a tensor without memory."""
+    import torch
+
+    if view.layout is None:
+        return shape
+    return tuple(view.layout.read(torch.empty(shape, device="meta")).shape)
+
+
+def head_views(trace: Trace, one: Attention, batch: int | None) -> dict[str, View]:
+    """Return the views of q, k, v, z, and of scores and pattern, by those names."""
+    shape = {name: trace.values[operand.value].shape for name, operand in operands(one).items()}
+    if one.first.note or one.second.note:
+        return _by_letters(one, shape, batch)
+    flip = not one.fused
+    turned = not one.fused and one.value.position == 0
+    orders = {
+        "q": ("pos", "d_head"),
+        "k": ("d_head", "pos") if flip else ("pos", "d_head"),
+        "v": ("d_head", "pos") if turned else ("pos", "d_head"),
+        "z": ("d_head", "pos") if turned else ("pos", "d_head"),
+    }
+    views = {name: _per_head(shape[name], order, batch) for name, order in orders.items()}
+    square = shape["scores"] if not one.fused else shape["q"]
+    views["scores"] = views["pattern"] = _square(square, batch)
+    return views
+
+
+def operands(one: Attention) -> dict[str, Operand]:
+    """Return the tensors of an attention by name; those a fused one hides stand for themselves by its query."""
+    found = {"q": one.query, "k": one.key, "v": one.value, "z": one.z}
+    hidden = one.query if one.fused else None
+    return {**found, "scores": hidden or one.scores, "pattern": hidden or one.pattern}
+
+
+def leading(shape: tuple[int, ...], batch: int | None) -> tuple[list[str], list[str], dict[str, int]]:
+    """Name the dimensions before the last two: in the model's order, as they are shown, and sizes needed."""
+    sizes = shape[:-2]
+    if len(sizes) == 1:
+        heads, rest = divmod(sizes[0], batch) if batch else (1, 0)
+        if rest or heads <= 1:
+            return ["batch"], ["batch", "1"], {}
+        return ["(batch head)"], ["batch", "head"], {"head": heads}
+    first = "batch" if not batch or sizes[:1] == (batch,) or sizes[:1] == (1,) else "window"
+    names = [first, *(f"group{n}" if n else "group" for n in range(len(sizes) - 2)), "head"][-len(sizes) :]
+    return names, list(names), {}
+
+
+def _per_head(shape: tuple[int, ...], order: tuple[str, str], batch: int | None) -> View:
+    """View a tensor as batch, pos, head, d_head."""
+    if len(shape) < 3:
+        return View(tuple(f"axis{n}" for n in range(len(shape))))
+    own, seen, sizes = leading(shape, batch)
+    *outer, head = seen
+    pattern = f"{' '.join([*own, *order])} -> {' '.join([*outer, 'pos', head, 'd_head'])}"
+    axes = (*outer, "pos", "head", "d_head")
+    return View(axes, Layout(pattern, tuple(sizes.items())))
+
+
+def _square(shape: tuple[int, ...], batch: int | None) -> View:
+    """View scores or pattern as batch, head, query_pos, key_pos."""
+    if len(shape) < 3:
+        return View(tuple(f"axis{n}" for n in range(len(shape))))
+    own, seen, sizes = leading(shape, batch)
+    axes = (*(name if name != "1" else "head" for name in seen), "query_pos", "key_pos")
+    if own == seen:
+        return View(axes)
+    pattern = f"{' '.join([*own, 'query_pos key_pos'])} -> {' '.join([*seen, 'query_pos key_pos'])}"
+    return View(axes, Layout(pattern, tuple(sizes.items())))
+
+
+def _by_letters(one: Attention, shape: dict[str, tuple[int, ...]], batch: int | None) -> dict[str, View]:
+    """Read the axes off the equations of an attention written with einsum."""
+    plain = {name: View(tuple(f"axis{n}" for n in range(len(dims)))) for name, dims in shape.items()}
+    if not (one.first.note and one.second.note):
+        return plain
+    (left, right), out = _equation(one.first.note)
+    names = _letter_names(left, right, out)
+    if names is None:
+        return plain
+    views = {"q": _lettered(left, names, ("pos",)), "k": _lettered(right, names, ("pos",))}
+    views["scores"] = views["pattern"] = _lettered(out, names, ("query_pos", "key_pos"))
+    (first, second), mixed = _equation(one.second.note)
+    weights, values = (first, second) if one.value.position == 1 else (second, first)
+    renamed = {new: names[old] for new, old in zip(weights, out, strict=False) if old in names}
+    feature = set(values) - set(weights)
+    if len(weights) != len(out) or len(feature) != 1:
+        return {**plain, **views}
+    renamed[feature.pop()] = "d_head"
+    views["v"] = _lettered(values, renamed, ("pos",))
+    views["z"] = _lettered(mixed, renamed, ("pos",))
+    return {**plain, **views}
+
+
+def _equation(note: str) -> tuple[tuple[str, str], str]:
+    sides, _, out = note.partition("->")
+    left, _, right = sides.partition(",")
+    return (left, right), out
+
+
+def _letter_names(left: str, right: str, out: str) -> dict[str, str] | None:
+    """Name each letter of the product of queries and keys, or None where more than one could be meant."""
+    feature = [letter for letter in left if letter in right and letter not in out]
+    query = [letter for letter in left if letter not in right and letter in out]
+    key = [letter for letter in right if letter not in left and letter in out]
+    shared = [letter for letter in left if letter in right and letter in out]
+    if not (len(feature) == len(query) == len(key) == 1) or len(shared) > 2:
+        return None
+    shared.sort(key=out.index)
+    names = dict(zip(shared, ["batch", "head"], strict=False))
+    return {**names, feature[0]: "d_head", query[0]: "query_pos", key[0]: "key_pos"}
+
+
+def _lettered(letters: str, names: dict[str, str], positions: tuple[str, ...]) -> View:
+    own = [names.get(letter, f"axis{n}") for n, letter in enumerate(letters)]
+    if positions == ("pos",):
+        own = ["pos" if name in ("query_pos", "key_pos") else name for name in own]
+    wanted = [name for name in ("batch", *positions[:1], "head", "d_head") if name in own]
+    if positions != ("pos",):
+        wanted = [name for name in ("batch", "head", *positions) if name in own]
+    if sorted(wanted) != sorted(own):
+        return View(tuple(own))
+    return View(tuple(wanted), Layout(f"{' '.join(own)} -> {' '.join(wanted)}"))

@@ -1,0 +1,127 @@
+"""Points by name: exact names, globs, and the reason why a canonical point is not there."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+from anylens.anatomy.anatomy import Anatomy
+from anylens.anatomy.canonical import TABLE
+from anylens.anatomy.native import module_points, op_points
+from anylens.anatomy.points import Point
+from anylens.anatomy.show import as_html, as_text
+from anylens.core.errors import AbsentPointError, UnknownPointError
+
+
+def is_glob(name: str) -> bool:
+    """Whether a name stands for several: `*` is any text, `?` any one character; brackets are themselves."""
+    return "*" in name or "?" in name
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """Compile a glob over the names of points."""
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(mark, re.escape(mark)) for mark in pattern))
+
+
+class Points(Mapping[str, Point]):
+    """The points of a lens by name.
+
+    Iterating gives the canonical and the native points. Those of single operations, of which there are many, are
+    found by name or by a glob that has `.op.` in it.
+    """
+
+    def __init__(self, anatomy: Anatomy, aliases: Mapping[str, str] | None = None) -> None:
+        self.anatomy = anatomy
+        self.aliases = dict(aliases or {})
+        self._groups: dict[tuple[str, ...], tuple[Point, ...]] = {}
+
+    @cached_property
+    def canonical(self) -> dict[str, Point]:
+        """The points that carry a name of the canonical table."""
+        return {point.name: point for point in self.anatomy.canonical}
+
+    @cached_property
+    def native(self) -> dict[str, Point]:
+        """The inputs and outputs of every module that was called."""
+        return {point.name: point for record in self.anatomy.modules for point in module_points(record)}
+
+    @cached_property
+    def ops(self) -> dict[str, Point]:
+        """The operands and results of every operation."""
+        return {point.name: point for record in self.anatomy.ops for point in op_points(record)}
+
+    def __getitem__(self, name: str) -> Point:
+        found = self._exact(self.aliases.get(name, name))
+        if found is None:
+            raise self._missing(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self.canonical, **self.native})
+
+    def __len__(self) -> int:
+        return len({**self.canonical, **self.native})
+
+    def _exact(self, name: str) -> Point | None:
+        found = self.canonical.get(name) or self.native.get(name)
+        return found or (self.ops.get(name) if ".op." in f".{name}" else None)
+
+    def find(self, pattern: str) -> list[Point]:
+        """Return the points that a name or a glob stands for.
+
+        Raises:
+            UnknownPointError: nothing has that name or matches it; the nearest names are listed.
+            AbsentPointError: the name is canonical, and this model has no such point; the message says why.
+        """
+        if not is_glob(pattern):
+            return [self[pattern]]
+        matches = glob(pattern).fullmatch
+        pools = [self.ops] if ".op." in f".{pattern}" else [self.canonical, self.native]
+        found = {name: point for pool in pools for name, point in pool.items() if matches(name)}
+        found |= {alias: self[name] for alias, name in self.aliases.items() if matches(alias)}
+        if not found:
+            raise self._missing(pattern)
+        return list(found.values())
+
+    def select(self, patterns: str | Iterable[str]) -> tuple[Point, ...]:
+        """Return the points that names and globs stand for, each once, in the order asked for."""
+        wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        if wanted not in self._groups:
+            found = {point.name: point for pattern in wanted for point in self.find(pattern)}
+            self._groups[wanted] = tuple(found.values())
+        return self._groups[wanted]
+
+    def why_absent(self, name: str) -> str:
+        """Return why this model lacks a canonical point, or nothing where the name is not canonical."""
+        prefixes = [stream.prefix for stream in self.anatomy.streams] or [""]
+        matches = glob(name).fullmatch
+        for known, why in self.anatomy.absent:
+            if matches(known):
+                return why
+        for prefix in prefixes:
+            bare = name[len(prefix) + 1 :] if prefix and name.startswith(f"{prefix}.") else name
+            for row in TABLE:
+                if re.fullmatch(re.escape(row.name).replace(r"\{i\}", r"(\d+|\*)"), bare) and self._in_range(
+                    name
+                ):
+                    return row.lacking
+        return ""
+
+    def _in_range(self, name: str) -> bool:
+        """Whether a name speaks of a block that there is."""
+        number = re.search(r"blocks\.(\d+)\.", name)
+        longest = max((len(stream.blocks) for stream in self.anatomy.streams), default=0)
+        return number is None or int(number[1]) < longest or not longest
+
+    def _missing(self, name: str) -> UnknownPointError | AbsentPointError:
+        why = self.why_absent(name)
+        if why:
+            return AbsentPointError.because(name, why)
+        pool = [*self.aliases, *self.canonical, *self.native]
+        return UnknownPointError.among(name, [*self.ops] if ".op." in name else pool)
+
+    def __repr__(self) -> str:
+        return as_text(self.anatomy, [*self.canonical.values()], [*self.native.values()])
+
+    def _repr_html_(self) -> str:
+        return as_html(self.anatomy, [*self.canonical.values()], [*self.native.values()])

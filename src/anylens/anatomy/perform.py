@@ -1,0 +1,42 @@
+"""Perform one torch function and say which tensors it took, gave and changed in place."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from anylens.core.tree import leaves
+
+
+@dataclass(slots=True)
+class Performed:
+    """A torch function that ran."""
+
+    operands: list[torch.Tensor]
+    result: Any
+    outputs: list[torch.Tensor]  # what it returned, then what it changed in place
+    changed: list[torch.Tensor]
+
+
+def version(tensor: torch.Tensor) -> int:
+    """Return a counter that grows when the tensor is changed in place; 0 where torch keeps none."""
+    try:
+        return tensor._version
+    except RuntimeError:
+        return 0
+
+
+def unique(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Drop repetitions of the same tensor, keeping the order."""
+    return list({id(tensor): tensor for tensor in tensors}.values())
+
+
+def perform(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Performed:
+    """Call a torch function."""
+    operands = [tensor for _, tensor in leaves((args, kwargs))]
+    versions = [version(tensor) for tensor in operands]
+    result = func(*args, **kwargs)
+    changed = [t for t, before in zip(operands, versions, strict=True) if version(t) != before]
+    outputs = unique([tensor for _, tensor in leaves(result)] + changed)
+    return Performed(operands, result, outputs, changed)

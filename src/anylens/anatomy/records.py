@@ -1,0 +1,76 @@
+"""Records of every module and operation that ran: what the native points and the op points are made from."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from anylens.anatomy.anatomy import ModuleRecord, OpRecord, Tensor
+from anylens.anatomy.taps import repeats, rule_for
+from anylens.anatomy.trace import Call, Trace
+from anylens.anatomy.vocabulary import CONVOLUTIONS
+from anylens.core.axes import Axes
+from anylens.core.tree import Key
+
+MAPS_OF_PICTURES = CONVOLUTIONS | frozenset(
+    "batch_norm group_norm max_pool2d avg_pool2d adaptive_avg_pool2d".split()
+)
+
+
+class Records:
+    """Makes the records of modules and operations, with the axes of their tensors."""
+
+    def __init__(self, trace: Trace, streams: Iterable[tuple[Axes, int | None]]) -> None:
+        self.trace = trace
+        self.streams = [(axes, trace.values[value].shape) for axes, value in streams if value is not None]
+        first = next(iter(trace.calls[0].inputs.values()), None) if trace.calls else None
+        self.batch = trace.values[first].shape[0] if first is not None and trace.values[first].shape else None
+
+    def tensors(self, slots: Iterable[tuple[Key, int]]) -> tuple[Tensor, ...]:
+        found = ((key, value, self.trace.values[value]) for key, value in slots)
+        return tuple(Tensor(key, v.shape, v.dtype, self.axes(number)) for key, number, v in found)
+
+    def axes(self, number: int) -> Axes:
+        """Name the axes of a value as a stream's where the shapes agree, else as far as they are plain."""
+        shape = self.trace.values[number].shape
+        for axes, whole in self.streams:
+            if shape == whole:
+                return axes
+            if len(shape) == len(whole) == 3 and shape[:2] == whole[:2]:
+                return (*axes[:2], "feature")
+        maker = self.trace.maker(number)
+        if len(shape) == 4 and maker is not None and maker.function in MAPS_OF_PICTURES:
+            return ("batch", "channel", "height", "width")
+        if shape and shape[0] == self.batch:
+            return ("batch", *(f"axis{n}" for n in range(1, len(shape))))
+        return tuple(f"axis{n}" for n in range(len(shape)))
+
+    def modules(self) -> Iterator[ModuleRecord]:
+        """Yield a record for each module that was called, with the tensors of its first call."""
+        for path, calls in self.trace.by_path.items():
+            first = calls[0]
+            _, count, within = repeats(self.trace, first)
+            inputs, outputs = self.tensors(first.inputs.items()), self.tensors(first.outputs.items())
+            yield ModuleRecord(path, first.kind, count, within, inputs, outputs, self.strays(path, calls))
+
+    def strays(self, path: str, calls: list[Call]) -> tuple[str, ...]:
+        """Return the modules that a module calls though another holds them."""
+        numbers = {call.number for call in calls}
+        below = f"{path}." if path else ""
+        found = (call.path for call in self.trace.calls if call.parent in numbers)
+        return tuple(dict.fromkeys(other for other in found if not other.startswith(below)))
+
+    def ops(self) -> Iterator[OpRecord]:
+        """Yield a record for each operation inside the model."""
+        for number, ops in self.trace.by_scope.items():
+            if number < 0:
+                continue
+            call = self.trace.calls[number]
+            turn, count, within = repeats(self.trace, call)
+            counts: Counter[str] = Counter()
+            for op in ops:
+                name = f"{op.function}.{counts[op.function]}"
+                counts[op.function] += 1
+                inputs = self.tensors(((n,), v) for n, v in enumerate(op.inputs))
+                outputs = self.tensors(((n,), v) for n, v in enumerate(op.outputs))
+                yield OpRecord(
+                    call.path, turn, count, within, name, rule_for(self.trace, op), inputs, outputs
+                )

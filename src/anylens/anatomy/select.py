@@ -1,0 +1,142 @@
+"""Which chains are the model's own blocks, and what each is called."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from anylens.anatomy.attention import Attention
+from anylens.anatomy.chains import Chain, container, find_chains
+from anylens.anatomy.streams import Stream, guess_slots, read_stream
+from anylens.anatomy.trace import Trace
+
+_PLAIN_WORDS = re.compile(r"_(model|tower|module)$")
+
+
+@dataclass(frozen=True)
+class NamedStream:
+    """A stream with the prefix that its points' names carry; empty where the model has one stream only."""
+
+    prefix: str
+    stream: Stream
+
+
+def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream]:
+    """Return the residual streams of a model, each with its prefix."""
+    candidates = _candidates(trace, attention)
+    chosen = _outermost(trace, candidates)
+    chosen += _siblings(trace, chosen, attention)
+    chosen.sort(key=lambda streams: streams[0].chain.calls[0].begin)
+    names = prefixes([_holder(streams[0].chain) for streams in chosen])
+    return [
+        NamedStream(_join(name, "" if index == 0 else str(stream.entry[0])), stream)
+        for name, streams in zip(names, chosen, strict=True)
+        for index, stream in enumerate(streams)
+    ]
+
+
+def _join(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def _holder(chain: Chain) -> str:
+    """Return the path that holds a chain; calls of one module are held by the module itself."""
+    paths = {call.path for call in chain.calls}
+    return container(chain.calls[0].path) if len(paths) > 1 or len(chain.calls) == 1 else chain.calls[0].path
+
+
+def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
+    """Return the residual streams of every chain that has some, the main stream first."""
+    found = []
+    for chain in find_chains(trace):
+        if len(chain.calls) == 1 and not chain.calls[0].path.rpartition(".")[2].isdigit():
+            continue
+        slots = chain.slots or guess_slots(trace, chain.calls[0])
+        streams = [read_stream(trace, chain, slot, attention) for slot in slots]
+        residual = [stream for stream in streams if stream.residual]
+        residual.sort(key=lambda stream: -_sums(stream))
+        if residual:
+            found.append(residual)
+    return found
+
+
+def _sums(stream: Stream) -> float:
+    """How many adds a block of the stream has."""
+    return max(len(block.sums) for block in stream.blocks)
+
+
+def _mixed(chain: Chain) -> bool:
+    return len({call.kind for call in chain.calls}) > 1
+
+
+def _outermost(trace: Trace, candidates: list[list[Stream]]) -> list[list[Stream]]:
+    """Drop chains inside the blocks of another, unless the inner blocks add more often than the outer."""
+    ranked = sorted(candidates, key=lambda s: (-_sums(s[0]), _mixed(s[0].chain), -_length(s[0])))
+    chosen: list[list[Stream]] = []
+    for streams in ranked:
+        if not any(_overlap(streams[0], other[0]) for other in chosen):
+            chosen.append(streams)
+    return chosen
+
+
+def _length(stream: Stream) -> int:
+    return sum(call.end - call.begin for call in stream.chain.calls)
+
+
+def _overlap(one: Stream, other: Stream) -> bool:
+    """Whether a block of one stream runs inside a block of the other."""
+    return any(a.begin < b.end and b.begin < a.end for a in one.chain.calls for b in other.chain.calls)
+
+
+def _siblings(trace: Trace, chosen: list[list[Stream]], attention: list[Attention]) -> list[list[Stream]]:
+    """Return lone blocks of a class that is among the chosen: a stage of one block that downsamples."""
+    slots = {s.chain.calls[0].kind: (s.entry, s.leave) for streams in chosen for s in streams[:1]}
+    taken = [stream for streams in chosen for stream in streams]
+    found = []
+    for chain in find_chains(trace):
+        slot = slots.get(chain.calls[0].kind)
+        if slot is None or _mixed(chain) or not chain.calls[0].path.rpartition(".")[2].isdigit():
+            continue
+        stream = read_stream(trace, chain, slot, attention)
+        if not any(_overlap(stream, other) for other in taken):
+            found.append([stream])
+    return found
+
+
+def prefixes(holders: list[str]) -> list[str]:
+    """Name chains by what tells their paths apart: `encoder` and `decoder`, `stages.0`, `stages.1`.
+
+    One chain needs no prefix. An index keeps the name before it, but for a lone index, which is a stage.
+    """
+    if len(holders) < 2:
+        return [""] * len(holders)
+    split = [holder.split(".") for holder in holders]
+    names = []
+    for path in split:
+        parts: list[str] = []
+        for depth, part in enumerate(path):
+            rivals = {tuple(other[depth : depth + 1]) for other in split if other[:depth] == path[:depth]}
+            if len(rivals) < 2:
+                continue
+            if part.isdigit() and (not parts or parts[-1] != path[depth - 1]):
+                parts.append(path[depth - 1])
+            parts.append(_PLAIN_WORDS.sub("", part))
+        names.append(parts)
+    return _distinct([_stage(parts) for parts in names], holders)
+
+
+def _stage(parts: list[str]) -> str:
+    if len(parts) == 2 and parts[1].isdigit():
+        return f"stages.{parts[1]}"
+    return ".".join(parts)
+
+
+def _distinct(names: list[str], holders: list[str]) -> list[str]:
+    """Fall back to whole paths where short names collide, and number what still does."""
+    counts = Counter(names)
+    full = [name if counts[name] == 1 else holder for name, holder in zip(names, holders, strict=True)]
+    seen: Counter[str] = Counter()
+    result = []
+    for name in full:
+        result.append(name if not seen[name] else _join(name, str(seen[name])))
+        seen[name] += 1
+    return result

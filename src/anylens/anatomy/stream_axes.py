@@ -1,0 +1,50 @@
+"""The axes of a residual stream, read off the operations that take it."""
+
+from anylens.anatomy.streams import Stream
+from anylens.anatomy.trace import Op, Trace
+from anylens.anatomy.vocabulary import CONVOLUTIONS, HEAVY, NORMS
+from anylens.core.axes import Axes
+
+_SPACE = {1: ("pos",), 2: ("height", "width"), 3: ("frame", "height", "width")}
+
+
+def stream_axes(trace: Trace, stream: Stream) -> Axes:
+    """Return the names of a stream's axes."""
+    call = stream.blocks[0].call
+    value = call.inputs.get(stream.entry)
+    if value is None:
+        return ("batch", "pos", "d_model")
+    shape = trace.values[value].shape
+    space = _SPACE.get(len(shape) - 2)
+    if space is None:
+        return {1: ("d_model",), 2: ("batch", "d_model")}.get(len(shape), ())
+    if _channels_first(trace, trace.ops[call.begin : call.end], shape):
+        return ("batch", "channel", *space)
+    if len(shape) == 3 and _positions_first(trace, stream, shape):
+        return ("pos", "batch", "d_model")
+    return ("batch", *space, "d_model")
+
+
+def _channels_first(trace: Trace, ops: tuple[Op, ...], shape: tuple[int, ...]) -> bool:
+    """Whether the first operation that looks at features finds them in dimension 1."""
+    for op in ops:
+        if op.function == "group_norm" or op.function == "batch_norm":
+            return True
+        if op.function in CONVOLUTIONS:
+            source = trace.values[op.inputs[0]].shape
+            return source[1:2] == shape[1:2]
+        if op.function in NORMS or op.function in HEAVY:
+            return False
+    return False
+
+
+def _positions_first(trace: Trace, stream: Stream, shape: tuple[int, ...]) -> bool:
+    """Whether attention takes dimension 0 of the stream as its positions and dimension 1 as its batch."""
+    first = stream.blocks[0]
+    for write in (write for one in first.sums for write in one.writes):
+        for attention in write.attention:
+            query = trace.values[attention.query.value].shape
+            if len(query) < 3 or shape[0] == shape[1]:
+                continue
+            return query[-2] == shape[0] and query[0] % shape[1] == 0
+    return False

@@ -1,0 +1,209 @@
+"""Residual streams: in each block, the cheapest path from what enters to what leaves, and what is added to it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from anylens.anatomy.attention import Attention
+from anylens.anatomy.chains import Chain
+from anylens.anatomy.norms import norms_on
+from anylens.anatomy.paths import Path, Step, ancestors, behind_views, cheapest, sources
+from anylens.anatomy.trace import Call, Op, Trace
+from anylens.anatomy.vocabulary import (
+    ACTIVATIONS,
+    ADDS,
+    CHEAP_LIMIT,
+    CONVOLUTIONS,
+    HEAVY,
+    MAPS,
+    PRODUCTS,
+    SAME,
+    VIEWS,
+)
+from anylens.core.tree import Key
+
+WriteKind = Literal["attn", "cross_attn", "mlp", "conv", "mixer"]
+
+# A recurrence or a transform over positions: what mixes positions without attention or convolution.
+MIXES = frozenset(
+    "cumsum cumprod logcumsumexp fft_fft fft_fftn fft_rfft fft_rfft2 softplus avg_pool2d".split()
+)
+
+
+@dataclass(frozen=True)
+class Write:
+    """What one part of a block adds to the stream."""
+
+    kind: WriteKind
+    value: int
+    attention: tuple[Attention, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """One add on the stream: the stream before, what is written, the stream after."""
+
+    op: Op
+    before: int
+    after: int
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One call of a chain, as one stream sees it."""
+
+    call: Call
+    entry: Key
+    leave: Key
+    path: Path | None
+    sums: tuple[Sum, ...]
+    post_norms: tuple[Call, ...]  # the norms that stand on the stream itself
+
+    @property
+    def ops(self) -> range:
+        """The operations of this block."""
+        return range(self.call.begin, self.call.end)
+
+    @property
+    def kind(self) -> str:
+        """What the block does to the stream: `residual`, `post-norm`, `parallel`, or `transition`."""
+        if not self.sums:
+            return "transition"
+        if self.post_norms:
+            return "post-norm"
+        parallel = len(self.sums) == 1 and len(self.sums[0].writes) > 1
+        return "parallel" if parallel else "residual"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A chain seen along one of the tensors that its blocks hand on."""
+
+    chain: Chain
+    entry: Key
+    leave: Key
+    blocks: tuple[Block, ...]
+
+    @property
+    def residual(self) -> bool:
+        """Whether at least half of the blocks add to it."""
+        return 2 * sum(bool(block.sums) for block in self.blocks) >= len(self.blocks)
+
+
+def read_stream(trace: Trace, chain: Chain, slot: tuple[Key, Key], attention: list[Attention]) -> Stream:
+    """Follow one tensor through every block of a chain."""
+    entry, leave = slot
+    blocks = tuple(_read_block(trace, call, entry, leave, attention) for call in chain.calls)
+    return Stream(chain, entry, leave, blocks)
+
+
+def guess_slots(trace: Trace, call: Call) -> tuple[tuple[Key, Key], ...]:
+    """Return the slots of a block that stands alone: an input and an output with a cheap path and an add on it."""
+    found = []
+    for leave, goal in call.outputs.items():
+        for entry, start in call.inputs.items():
+            path = cheapest(trace, start, goal, range(call.begin, call.end), CHEAP_LIMIT)
+            if path is not None and any(step.op.function in ADDS for step in path.steps):
+                found.append((entry, leave))
+                break
+    return tuple(found)
+
+
+def _read_block(trace: Trace, call: Call, entry: Key, leave: Key, attention: list[Attention]) -> Block:
+    start, goal = call.inputs.get(entry), call.outputs.get(leave)
+    path = None
+    if start is not None and goal is not None and start != goal:
+        path = cheapest(trace, start, goal, range(call.begin, call.end), CHEAP_LIMIT)
+    if path is None:
+        return Block(call, entry, leave, None, (), ())
+    inside = [one for one in attention if trace.inside(one.second, call)]
+    sums = tuple(
+        _read_sum(trace, call, path, step, inside) for step in path.steps if _is_write(trace, call, step)
+    )
+    norms = norms_on(trace, call, path) if sums else ()
+    return Block(call, entry, leave, path, sums, norms)
+
+
+def _other(step: Step) -> int | None:
+    """Return the operand of an add that is not the stream."""
+    others = [value for value in step.op.inputs if value != step.source]
+    return others[0] if len(step.op.inputs) == 2 and len(others) == 1 else None
+
+
+def _is_write(trace: Trace, call: Call, step: Step) -> bool:
+    """Whether a step adds something computed: a parameter or a constant is a bias, not a write."""
+    if step.op.function not in ADDS:
+        return False
+    other = _other(step)
+    if other is None or trace.values[other].parameter:
+        return False
+    ops = range(call.begin, call.end)
+    if any(op.function in HEAVY for op in ancestors(trace, other, ops).values()):
+        return True
+    return bool(sources(trace, other, ops) & set(call.inputs.values()))
+
+
+def _read_sum(trace: Trace, call: Call, path: Path, step: Step, attention: list[Attention]) -> Sum:
+    other = _other(step)
+    assert other is not None, "a write has a value"
+    stream = set(path.values) | {step.source}
+    writes = _take_apart(trace, call, other, stream, attention)
+    return Sum(step.op, step.source, step.target, tuple(writes))
+
+
+def _take_apart(
+    trace: Trace, call: Call, value: int, stream: set[int], attention: list[Attention]
+) -> list[Write]:
+    """Return the writes of a value that is added: several where it is a sum of different kinds."""
+    whole = _classify(trace, call, value, stream, attention)
+    op = trace.maker(behind_views(trace, value, SAME | VIEWS))
+    if op is None or op.function not in ADDS or len(op.inputs) != 2 or not trace.inside(op, call):
+        return [whole]
+    if any(trace.values[part].parameter for part in op.inputs):
+        return [whole]
+    parts = [w for part in op.inputs for w in _take_apart(trace, call, part, stream, attention)]
+    apart = len({part.kind for part in parts}) == len(parts) > 1 and all(
+        _computed(trace, call, part.value, stream) for part in parts
+    )
+    return parts if apart else [whole]
+
+
+def _computed(trace: Trace, call: Call, value: int, stream: set[int]) -> bool:
+    ops = ancestors(trace, value, range(call.begin, call.end), stream)
+    return any(op.function in MAPS | PRODUCTS for op in ops.values())
+
+
+def _classify(trace: Trace, call: Call, value: int, stream: set[int], attention: list[Attention]) -> Write:
+    """Say what kind of computation a write comes from."""
+    ops = ancestors(trace, value, range(call.begin, call.end), stream)
+    mine = tuple(one for one in attention if one.second.number in ops)
+    if mine:
+        cross = all(_is_cross(trace, call, one, stream) for one in mine)
+        return Write("cross_attn" if cross else "attn", value, mine)
+    functions = [op.function for op in ops.values()]
+    if any(op.function in MIXES and _is_float(trace, op) for op in ops.values()):
+        return Write("mixer", value)
+    if any(op.function in CONVOLUTIONS and _spatial(trace, op) for op in ops.values()):
+        return Write("conv", value)
+    maps = sum(name in MAPS | PRODUCTS or "grouped_mm" in name for name in functions)
+    active = any(name in ACTIVATIONS for name in functions)
+    return Write("mlp" if maps >= 2 and active else "mixer", value)
+
+
+def _is_cross(trace: Trace, call: Call, one: Attention, stream: set[int]) -> bool:
+    """Whether keys come from outside the stream while queries come from it."""
+    ops = range(call.begin, call.end)
+    return bool(sources(trace, one.query.value, ops, stream) & stream) and not (
+        sources(trace, one.key.value, ops, stream) & stream
+    )
+
+
+def _is_float(trace: Trace, op: Op) -> bool:
+    return "float" in trace.values[op.outputs[0]].dtype
+
+
+def _spatial(trace: Trace, op: Op) -> bool:
+    """Whether a convolution mixes channels over a neighbourhood: a kernel wider than one, not depthwise."""
+    weight = trace.values[op.inputs[1]].shape if len(op.inputs) > 1 else ()
+    kernel = weight[2:]
+    return any(size > 1 for size in kernel) and weight[1] > 1

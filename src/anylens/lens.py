@@ -1,0 +1,212 @@
+"""A lens: a model with its anatomy and its points. The run methods, nothing more."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from anylens.anatomy.anatomy import Anatomy
+from anylens.anatomy.derive import derive
+from anylens.anatomy.known import key_of, recall, remember, versions
+from anylens.anatomy.lookup import Points
+from anylens.anatomy.watch import watch
+from anylens.core.errors import AnylensError, AttachError, RunError
+from anylens.running.actions import Edit, Hook
+from anylens.running.capture import Cache, Capture, CaptureGraph, To, targets
+from anylens.running.examples import Arguments, as_arguments, at_home, describe, method_of, unpack
+from anylens.running.run import Run
+from anylens.running.sites import Plan
+
+Hooks = Mapping[str, Hook | Iterable[Hook]]
+
+
+class Lens:
+    """A model with named points that can be read and edited while it runs.
+
+    Made by `anylens.attach` or `anylens.load`. The model stays as it is: hooks are on it during a run only.
+    """
+
+    def __init__(self, model: nn.Module, *, anatomy: Anatomy | None = None, family: Any = None) -> None:
+        self.model = model
+        self.family = family
+        self._anatomy = anatomy
+        self._points: Points | None = None
+        self._attached = True
+
+    # -- what there is -------------------------------------------------------------------------------------------
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """The structure of the model.
+
+        Raises AttachError if no forward has been watched yet: pass `example=` to `attach`, or run the lens once.
+        """
+        if self._anatomy is None:
+            raise AttachError(
+                "This model has not been watched yet, so its points are not known. "
+                "Pass example=... to attach, or call run_with_cache once: the first run is watched."
+            )
+        return self._anatomy
+
+    @property
+    def points(self) -> Points:
+        """The points of the model: a table when shown, a mapping from name to point, with `find` for globs."""
+        if self._points is None:
+            self._points = Points(self.anatomy, self._aliases())
+        return self._points
+
+    def _aliases(self) -> Mapping[str, str]:
+        return self.family.aliases_of(self.anatomy) if self.family is not None else {}
+
+    def watch(self, given: Arguments, method: Any = None) -> Anatomy:
+        """Watch one forward on these arguments, and keep the anatomy it shows."""
+        args, kwargs = given
+        call = method_of(self.model, method)
+        try:
+            trace = watch(self.model, lambda: call(*args, **kwargs))
+        except AnylensError:
+            raise
+        except Exception as error:
+            error.add_note(
+                f"anylens ran {type(self.model).__name__} once to watch it, with {describe(given)}."
+            )
+            raise
+        if not trace.calls:
+            raise AttachError(
+                f"The call never entered {type(self.model).__name__}, so nothing could be watched."
+            )
+        self._anatomy = derive(trace, key_of(self.model), versions())
+        self._points = None
+        remember(self._anatomy)
+        return self._anatomy
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    def run_with_cache(
+        self,
+        *args: Any,
+        points: str | Iterable[str],
+        method: Any = None,
+        stop_early: bool = False,
+        grad: bool = False,
+        to: To | tuple[To, ...] = None,
+        **kwargs: Any,
+    ) -> tuple[Any, Cache]:
+        """Call the model and capture the values at some points.
+
+        Args:
+            *args, **kwargs: what the model takes; a lone dict or tokenizer output is taken as keyword arguments.
+            points: names or globs.
+            method: the method to call in place of the model itself, such as `"generate"`, or any callable.
+            stop_early: end the forward after the last point asked for; the output is then None.
+            grad: keep the graph, so that gradients reach the captured values.
+            to: a device or dtype for the captured copies, or both.
+
+        Returns:
+            The model's output and a cache with exactly one tensor for each name.
+
+        Raises:
+            UnknownPointError, AbsentPointError: a name that this model does not have.
+            RunError: a point was not reached in this run, or more than once.
+        """
+        given = unpack(args, kwargs)
+        self._know(given, method)
+        cache = Cache()
+        plan = Plan()
+        moved = targets(to)
+        for point in self.points.select(points):
+            action = CaptureGraph(point, cache) if grad else Capture(point, cache, moved)
+            plan.add(point, action, edits=grad)
+        with torch.enable_grad() if grad else nullcontext():
+            output = self._call(given, method, Run(self.model, self.anatomy, plan, stop_early=stop_early))
+        return output, cache
+
+    def run_with_hooks(self, *args: Any, hooks: Hooks, method: Any = None, **kwargs: Any) -> Any:
+        """Call the model with hooks at some points, and return its output.
+
+        `hooks` maps names or globs to a function `fn(value, at)`, an intervention, or a list of these, which act in
+        order. A function gets a copy of the value; what it returns takes the value's place, None keeps it.
+        """
+        given = unpack(args, kwargs)
+        self._know(given, method)
+        return self._call(given, method, Run(self.model, self.anatomy, self._edits(hooks)))
+
+    @contextmanager
+    def hooks(self, hooks: Hooks) -> Iterator["Lens"]:
+        """Keep hooks in place for any code that calls the model inside the `with`."""
+        run = Run(self.model, self.anatomy, self._edits(hooks))
+        with run.taps():
+            yield self
+        if run.step >= 0:
+            _expect_visits(run)
+
+    def detach(self) -> None:
+        """End the use of this lens. Nothing of it is on the model, before or after."""
+        self._attached = False
+
+    # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _know(self, given: Arguments, method: Any) -> None:
+        """Watch the first run, if nothing was watched before."""
+        if not self._attached:
+            raise RunError("This lens was detached. Attach a new one.")
+        if self._anatomy is None:
+            self.watch(given, method)
+
+    def _edits(self, hooks: Hooks) -> Plan:
+        plan = Plan()
+        for pattern, given in hooks.items():
+            listed = [given] if callable(given) else list(given)
+            for point in self.points.select(pattern):
+                for hook in listed:
+                    plan.add(point, Edit(point, hook), edits=True)
+        return plan
+
+    def _call(self, given: Arguments, method: Any, run: Run) -> Any:
+        args, kwargs = given
+        output = None
+        with run.taps():
+            output = method_of(self.model, method)(*args, **kwargs)
+        _expect_visits(run)
+        return output
+
+    def __repr__(self) -> str:
+        return f"Lens on {type(self.model).__name__}" + (
+            f"\n{self.points!r}" if self._anatomy else ", not watched yet"
+        )
+
+
+def _expect_visits(run: Run) -> None:
+    """Refuse a run in which a point was not reached: an edit without effect is never passed over."""
+    silent = [site.point.name for site in run.plan.sites if not site.visits]
+    if silent:
+        more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
+        raise RunError(
+            f"{', '.join(silent[:3])}{more} was not reached in this run: it took another way through the model than "
+            "the watched forward. Attach again with an example like this input."
+        )
+
+
+def attach(model: Any, example: Any = None, *, family: Any = None) -> Lens:
+    """Put a lens on a model that is already in memory.
+
+    Args:
+        model: any `nn.Module`, on any device, `meta` included.
+        example: an input to watch one forward on: a tensor, a tuple of arguments, a dict of keyword arguments, a
+            tokenizer's or processor's output. Without one, an anatomy known for this architecture is used, or else
+            the first run is watched.
+        family: a family to use in place of the one that claims the model.
+
+    Raises:
+        AttachError: `model` is not a module.
+        Whatever the model raises on the example, with a note of what was passed.
+    """
+    if not isinstance(model, nn.Module):
+        raise AttachError(f"attach takes a torch.nn.Module, and was given {type(model).__name__}.")
+    if example is None:
+        return Lens(model, anatomy=recall(key_of(model)), family=family)
+    lens = Lens(model, family=family)
+    lens.watch(at_home(model, as_arguments(example)))
+    return lens

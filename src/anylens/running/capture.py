@@ -1,0 +1,105 @@
+"""Captured values: detached copies, each under the name of its point."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from anylens.anatomy.points import Point
+from anylens.core.axes import Axes
+from anylens.core.errors import RunError, UnknownPointError
+from anylens.running.actions import At
+
+To = torch.device | torch.dtype | str | None
+
+
+class Cache(Mapping[str, torch.Tensor]):
+    """The tensors that a run captured, by the names of their points; `axes` says what their dimensions are."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, torch.Tensor] = {}
+        self._points: dict[str, Point] = {}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._values:
+            raise UnknownPointError.among(name, self._values)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def axes(self, name: str) -> Axes:
+        """Return the names of a captured tensor's axes."""
+        self[name]
+        return self._points[name].axes
+
+    def put(self, point: Point, value: torch.Tensor) -> None:
+        """Keep a value; a point that is reached again in the same run has no one value."""
+        if point.name in self._values:
+            raise RunError(
+                f"{point.name} was reached more than once in this run, so it has no one value. "
+                "Narrow the run to one forward, name one call (`<module path>.calls.<k>...`), "
+                "or use record(), which keeps every step."
+            )
+        self._values[point.name] = value
+        self._points[point.name] = point
+
+    def __repr__(self) -> str:
+        rows = [f"  {name}  {' '.join(self._points[name].axes)}  {list(v.shape)}" for name, v in self.items()]
+        return f"Cache of {len(self)} points\n" + "\n".join(rows)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Keeps a copy of the value at a point, on another device or in another dtype if that is asked for."""
+
+    point: Point
+    cache: Cache
+    to: tuple[To, ...] = ()
+
+    def __call__(self, value: torch.Tensor, _: At) -> None:
+        """Copy the value."""
+        copy = (
+            value.detach().clone(memory_format=torch.contiguous_format) if not self.to else self._moved(value)
+        )
+        self.cache.put(self.point, copy)
+
+    def _moved(self, value: torch.Tensor) -> torch.Tensor:
+        moved = value.detach()
+        for target in self.to:
+            if not (isinstance(target, torch.dtype) and not value.is_floating_point()):
+                moved = moved.to(target)  # type: ignore[arg-type]
+        return moved.clone(memory_format=torch.contiguous_format)
+
+
+@dataclass(frozen=True)
+class CaptureGraph:
+    """Keeps the value itself, on the way from the model's inputs to its output, so that gradients reach it.
+
+    The model goes on with a copy: nothing that it does in place later changes what was captured.
+    """
+
+    point: Point
+    cache: Cache
+    kept: list[torch.Tensor] = field(default_factory=list)
+
+    def __call__(self, value: torch.Tensor, _: At) -> torch.Tensor:
+        """Keep the value, and give back a copy that the gradient passes."""
+        if value.is_floating_point() and not value.requires_grad:
+            value = value.detach().requires_grad_()
+        elif value.requires_grad and not value.is_leaf:
+            value.retain_grad()
+        self.cache.put(self.point, value)
+        return value.clone()
+
+
+def targets(to: To | tuple[To, ...]) -> tuple[To, ...]:
+    """Read `to=`: a device, a dtype, or both."""
+    given = to if isinstance(to, tuple) else (to,)
+    return tuple(target for target in given if target is not None)

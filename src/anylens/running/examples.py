@@ -1,0 +1,66 @@
+"""Inputs as people hold them: a tensor, a tuple, a dict of keyword arguments, a tokenizer's or processor's output."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from anylens.core.tree import leaves
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def as_arguments(example: Any) -> Arguments:
+    """Return the positional and keyword arguments that an example stands for."""
+    if isinstance(example, Mapping):
+        return (), dict(example)
+    if isinstance(example, tuple):
+        return example, {}
+    return (example,), {}
+
+
+def unpack(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """Take a lone mapping, such as a tokenizer's output, for keyword arguments."""
+    if len(args) == 1 and isinstance(args[0], Mapping):
+        return (), {**args[0], **kwargs}
+    return args, kwargs
+
+
+def at_home(module: nn.Module, given: Arguments) -> Arguments:
+    """Move an example to the meta device if the model is there."""
+    devices = {parameter.device.type for parameter in module.parameters()}
+    if devices != {"meta"}:
+        return given
+    args, kwargs = given
+    return tuple(_to_meta(value) for value in args), {name: _to_meta(value) for name, value in kwargs.items()}
+
+
+def _to_meta(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to("meta")
+    if isinstance(value, (list, tuple)):
+        return type(value)(_to_meta(item) for item in value)
+    return {key: _to_meta(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def describe(given: Arguments) -> str:
+    """Say what was passed, for an error."""
+    args, kwargs = given
+    named = [*((f"argument {n}", value) for n, value in enumerate(args)), *kwargs.items()]
+    return ", ".join(f"{name}: {_describe(value)}" for name, value in named) or "nothing"
+
+
+def _describe(value: Any) -> str:
+    found = [f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for _, t in leaves(value)]
+    return " ".join(found) or type(value).__name__
+
+
+def method_of(module: nn.Module, method: str | Callable[..., Any] | None) -> Callable[..., Any]:
+    """Return what a run calls: the model itself, one of its methods by name, or any callable."""
+    if method is None:
+        return module
+    found = getattr(module, method, None) if isinstance(method, str) else method
+    if not callable(found):
+        raise AttributeError(f"{type(module).__name__} has no method {method!r} to run.")
+    return found

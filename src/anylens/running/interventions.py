@@ -1,0 +1,171 @@
+"""Interventions: edits that are values, so that they can be narrowed, combined, printed and sent elsewhere."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+
+from anylens.core.errors import AxisError, EditError, ShapeError
+from anylens.running.actions import At
+
+Index = int | slice | Iterable[int] | torch.Tensor
+Steps = int | slice | Iterable[int] | Callable[[int], bool]
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What becomes of a value: `change` takes the part that `where` selects, and gives its new content."""
+
+    name: str
+    change: Callable[[torch.Tensor, At], torch.Tensor | float]
+    where: Mapping[str, Index] = field(default_factory=dict)
+    steps: Steps | None = None
+
+    def on(self, *, steps: Steps | None = None, **axes: Index) -> Self:
+        """Narrow to an index, a slice or a list of indices of named axes, and to steps of the run.
+
+        `add(v).on(pos=slice(1, None), head=3)`. Raises AxisError, when it runs, if the point lacks the axis.
+        """
+        where = {**self.where, **axes}
+        return dataclasses.replace(self, where=where, steps=self.steps if steps is None else steps)
+
+    def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
+        """Return the value with the selected part changed, or None at a step that is not meant."""
+        if self.steps is not None and not includes(self.steps, at.step):
+            return None
+        index = select(self.where, value, at)
+        part = value[index]
+        new = self.change(part, at)
+        fitted = torch.as_tensor(new, dtype=value.dtype, device=value.device)
+        try:
+            fitted = fitted.expand(part.shape)
+        except RuntimeError:
+            raise ShapeError(
+                f"{self.name} at {at.name} gives shape {list(fitted.shape)}, which does not fit the selected "
+                f"{list(part.shape)} of {' '.join(at.axes)}."
+            ) from None
+        return value.index_put(index, fitted) if self.where else fitted.clone()
+
+    def __repr__(self) -> str:
+        narrowed = ", ".join(f"{axis}={index!r}" for axis, index in self.where.items())
+        return f"{self.name}.on({narrowed})" if narrowed else self.name
+
+
+def includes(steps: Steps, step: int) -> bool:
+    """Whether a choice of steps has a step in it; a slice is taken without a known end."""
+    if callable(steps):
+        return bool(steps(step))
+    if isinstance(steps, int):
+        return step == steps
+    if isinstance(steps, slice):
+        if any(end is not None and end < 0 for end in (steps.start, steps.stop, steps.step)):
+            raise EditError(f"{steps} counts from the end, which an edit cannot know while the run goes on.")
+        return step in range(
+            steps.start or 0, step + 1 if steps.stop is None else steps.stop, steps.step or 1
+        )
+    return step in tuple(steps)
+
+
+def select(where: Mapping[str, Index], value: torch.Tensor, at: At) -> tuple[torch.Tensor, ...]:
+    """Return the index of the selected part: one tensor a dimension, which together span a grid.
+
+    Raises AxisError for an axis or an index that the point does not have.
+    """
+    unknown = [axis for axis in where if axis not in at.axes]
+    if unknown:
+        raise AxisError(f"{at.name} has no axis {unknown[0]!r}. Its axes are {' '.join(at.axes)}.")
+    chosen = [
+        indices(where.get(axis, slice(None)), size, (axis, at)).to(value.device)
+        for axis, size in zip(at.axes, value.shape, strict=True)
+    ]
+    return torch.meshgrid(*chosen, indexing="ij") if chosen else ()
+
+
+def indices(index: Index, size: int, place: tuple[str, At]) -> torch.Tensor:
+    """Return the positions that an index stands for on an axis of a size."""
+    if isinstance(index, slice):
+        return torch.arange(*index.indices(size))
+    wanted = torch.as_tensor([index] if isinstance(index, int) else index)
+    if wanted.dtype == torch.bool:
+        wanted = wanted.nonzero().flatten()
+    if wanted.numel() and (int(wanted.min()) < -size or int(wanted.max()) >= size):
+        axis, at = place
+        raise AxisError(f"{index!r} is outside axis {axis!r} of {at.name}, which has {size} positions.")
+    return wanted.long() % size if size else wanted.long()
+
+
+def add(vector: torch.Tensor | float) -> Intervention:
+    """Add a tensor that broadcasts against the selected part, such as a direction of `[d_model]`."""
+    return Intervention("add", lambda part, _: part + _like(vector, part))
+
+
+def scale(factor: torch.Tensor | float) -> Intervention:
+    """Multiply the selected part."""
+    return Intervention(f"scale({factor})", lambda part, _: part * _like(factor, part))
+
+
+def set_to(content: torch.Tensor | float) -> Intervention:
+    """Set the selected part to a tensor that broadcasts against it, or to a number."""
+    return Intervention("set_to", lambda part, _: _like(content, part))
+
+
+def ablate(mean: torch.Tensor | None = None) -> Intervention:
+    """Set the selected part to zero or, if a mean is given, to that."""
+    return set_to(0.0 if mean is None else mean)
+
+
+def patch_from(cache: Mapping[str, torch.Tensor] | torch.Tensor) -> Intervention:
+    """Set the selected part to what another run had there: a cache, in which the point's name is looked up, or a tensor.
+
+    The other run's value must have the shape of this one's; the same part is taken from it.
+    """
+
+    def change(value: torch.Tensor, at: At) -> torch.Tensor:
+        return _source(cache, at).to(value)
+
+    return _Patch("patch_from", change)
+
+
+@dataclass(frozen=True)
+class _Patch(Intervention):
+    """Takes the selected part from a whole value of the same shape."""
+
+    def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
+        if self.steps is not None and not includes(self.steps, at.step):
+            return None
+        other = torch.as_tensor(self.change(value, at))
+        if other.shape != value.shape:
+            raise ShapeError(
+                f"{at.name} has shape {list(value.shape)} in this run and {list(other.shape)} in the one patched from."
+            )
+        index = select(self.where, value, at)
+        return value.index_put(index, other[index])
+
+    __repr__ = Intervention.__repr__
+
+
+def clamp_feature(direction: torch.Tensor, strength: float) -> Intervention:
+    """Set the component along a direction of the last axis to a strength, in units of the direction's length."""
+    unit = direction / direction.norm()
+
+    def change(part: torch.Tensor, _: At) -> torch.Tensor:
+        along = _like(unit, part)
+        return part + (strength - part @ along).unsqueeze(-1) * along
+
+    return Intervention(f"clamp_feature({strength})", change)
+
+
+def _like(content: torch.Tensor | float, part: torch.Tensor) -> Any:
+    return content.to(part) if isinstance(content, torch.Tensor) else content
+
+
+def _source(cache: Mapping[str, torch.Tensor] | torch.Tensor, at: At) -> torch.Tensor:
+    if isinstance(cache, torch.Tensor):
+        return cache
+    if at.name not in cache:
+        raise EditError(
+            f"The cache to patch from has no {at.name}. Capture it in the run that gave the cache."
+        )
+    return cache[at.name]

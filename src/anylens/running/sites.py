@@ -1,0 +1,92 @@
+"""Sites: where a run stops to act, grouped by the module that has to be hooked for it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+
+from anylens.anatomy.points import Point, Tap
+from anylens.core.errors import RunMismatchError
+from anylens.running.actions import Action, At
+
+
+@dataclass(slots=True)
+class Site:
+    """A point in a run: what is done there, and how often it was reached."""
+
+    point: Point
+    tap: Tap
+    actions: list[Action]
+    edits: bool
+    visits: int = 0
+
+    def visit(self, tensor: torch.Tensor, step: int) -> torch.Tensor | None:
+        """Do what is to be done with the model's tensor; return its replacement, or None to leave it."""
+        point = self.point
+        self.visits += 1
+        value = tensor if point.layout is None else _read(point, tensor)
+        at = At(point.name, point.axes, point.layer, step)
+        changed = False
+        for action in self.actions:
+            new = action(value, at)
+            if new is not None:
+                value, changed = new, True
+        if not changed:
+            return None
+        return value if point.layout is None else point.layout.write(value)
+
+
+def _read(point: Point, tensor: torch.Tensor) -> torch.Tensor:
+    assert point.layout is not None
+    try:
+        return point.layout.read(tensor)
+    except Exception as error:
+        raise RunMismatchError(
+            f"{point.name} has shape {list(tensor.shape)} in this run, which does not fit {point.layout.pattern!r}, "
+            "as the watched forward had it. Attach again with an example like this input."
+        ) from error
+
+
+@dataclass
+class Plan:
+    """The sites of a run, in the order in which they were asked for; the last of a tap acts last."""
+
+    sites: list[Site] = field(default_factory=list)
+
+    def add(self, point: Point, action: Action, *, edits: bool) -> None:
+        """Act at a point. Where anything edits, the tap that all readers see is used for all."""
+        same = [site for site in self.sites if site.point.name == point.name]
+        if same:
+            site = same[0]
+            site.actions.append(action)
+            site.edits = site.edits or edits
+            site.tap = point.tap if site.edits else site.tap
+            return
+        tap = point.tap if edits or point.reader is None else point.reader
+        self.sites.append(Site(point, tap, [action], edits))
+
+    def joined(self, other: "Plan") -> "Plan":
+        """Return a plan that does what this one does, then what the other does."""
+        both = Plan()
+        for site in (*self.sites, *other.sites):
+            for action in site.actions:
+                both.add(site.point, action, edits=site.edits)
+        return both
+
+    @property
+    def at_modules(self) -> dict[str, list[Site]]:
+        """The sites at inputs and outputs of modules, by path."""
+        return group(site for site in self.sites if site.tap.rule is None)
+
+    @property
+    def at_ops(self) -> dict[str, list[Site]]:
+        """The sites at operations, by the path of their scope."""
+        return group(site for site in self.sites if site.tap.rule is not None)
+
+
+def group(sites: Iterable[Site]) -> dict[str, list[Site]]:
+    """Group sites by the module they are at."""
+    found: dict[str, list[Site]] = {}
+    for site in sites:
+        found.setdefault(site.tap.path, []).append(site)
+    return found
