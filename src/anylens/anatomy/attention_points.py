@@ -7,6 +7,7 @@ from anylens.anatomy.points import Point, Tap
 from anylens.anatomy.taps import inside_tap, op_tap
 from anylens.anatomy.trace import Op, Trace
 from anylens.anatomy.vocabulary import SAME, VIEWS
+from anylens.core.names import join
 
 _NAMES = {"q": "hook_q", "k": "hook_k", "v": "hook_v", "z": "hook_z"}
 _SQUARES = {"scores": "hook_attn_scores", "pattern": "hook_pattern"}
@@ -17,10 +18,10 @@ def add_attention(draft: Draft, base: str, one: Attention, batch: int | None) ->
     views = head_views(draft.trace, one, batch)
     found = operands(one)
     for key, name in _NAMES.items():
-        draft.seen(f"{base}.{name}", found[key].value, views[key], (op_tap(draft.trace, found[key]), None))
+        draft.seen(join(base, name), found[key].value, views[key], (op_tap(draft.trace, found[key]), None))
     for key, name in _SQUARES.items():
-        _add_square(draft, f"{base}.{name}", (one, found[key], key), views[key])
-    _add_result(draft, f"{base}.hook_result", one, views["z"])
+        _add_square(draft, join(base, name), (one, found[key], key), views[key])
+    _add_result(draft, join(base, "hook_result"), one, views["z"])
 
 
 def _add_square(draft: Draft, name: str, which: tuple[Attention, Operand, str], view: View) -> None:

@@ -6,6 +6,7 @@ Calls, not modules: a model that calls one layer twelve times has a chain of twe
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from anylens.anatomy.paths import cheapest
 from anylens.anatomy.trace import Call, Trace
@@ -54,7 +55,7 @@ def _link(trace: Trace, group: list[Call]) -> Iterator[Chain]:
     """Cut a group into runs of calls that hand a tensor on."""
     run = [group[0]]
     links: list[tuple[Key, Key]] = []
-    for before, after in zip(group, group[1:], strict=False):
+    for before, after in pairwise(group):
         handed = _handed_on(trace, before, after)
         if handed:
             links += handed

@@ -14,6 +14,7 @@ from anylens.anatomy.stream_axes import stream_axes
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.taps import module_tap, repeats, rule_for
 from anylens.anatomy.trace import Trace
+from anylens.core.names import join
 
 
 def derive(trace: Trace, key: str = "", versions: Iterable[tuple[str, str]] = ()) -> Anatomy:
@@ -36,22 +37,18 @@ def derive(trace: Trace, key: str = "", versions: Iterable[tuple[str, str]] = ()
     )
 
 
-def _join(*parts: str) -> str:
-    return ".".join(part for part in parts if part)
-
-
 def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> StreamRecord:
     stream, prefix = named.stream, named.prefix
     axes = stream_axes(draft.trace, stream)
     draft.stream = stream.blocks[0].call.inputs.get(stream.entry)
     _add_beginning(draft, named, others, axes)
     for number, block in enumerate(stream.blocks):
-        add_block(draft, _join(prefix, f"blocks.{number}"), block, axes)
+        add_block(draft, join(prefix, f"blocks.{number}"), block, axes)
     ending = read_ending(draft.trace, stream, others)
     if ending.norm is not None:
         slot, value = next(iter(ending.norm.outputs.items()))
         tap = module_tap(draft.trace, ending.norm, "out", slot)
-        draft.value(_join(prefix, "ln_final.hook_normalized"), value, axes, tap)
+        draft.value(join(prefix, "ln_final.hook_normalized"), value, axes, tap)
     blocks = tuple(
         BlockRecord(
             block.call.path,
@@ -74,7 +71,7 @@ def _add_beginning(draft: Draft, named: NamedStream, others: list[Stream], axes:
     }
     for name, value in values.items():
         if value is not None:
-            draft.value(_join(named.prefix, name), value, axes)
+            draft.value(join(named.prefix, name), value, axes)
 
 
 def _add_loose_attention(draft: Draft, attention: list[Attention]) -> None:
@@ -85,7 +82,7 @@ def _add_loose_attention(draft: Draft, attention: list[Attention]) -> None:
         scope = draft.trace.scope(one.first)
         turn = repeats(draft.trace, scope)[0] if scope else None
         if scope is not None and (scope.path, rule_for(draft.trace, one.first), turn) not in taken:
-            place = scope.path if turn is None else _join(scope.path, f"calls.{turn}")
+            place = scope.path if turn is None else join(scope.path, f"calls.{turn}")
             loose.setdefault(place, []).append(one)
     first = next(iter(draft.trace.calls[0].inputs.values()), None) if draft.trace.calls else None
     shape = draft.trace.values[first].shape if first is not None else ()

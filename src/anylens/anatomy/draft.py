@@ -46,10 +46,8 @@ class Draft:
             return axes
         if len(shape) == 2 and len(axes) == 3:
             whole = self.trace.values[self.stream].shape if self.stream is not None else ()
-            if (
-                (whole[:1] == shape[:1]
-                and shape[0] != 1)
-                or (whole[:1] == (1,) == shape[:1] and whole[1:2] != (1,))
+            if (whole[:1] == shape[:1] and shape[0] != 1) or (
+                whole[:1] == (1,) == shape[:1] and whole[1:2] != (1,)
             ):
                 return (axes[0], axes[2])
             if len(whole) == 3 and shape[0] == whole[0] * whole[1]:

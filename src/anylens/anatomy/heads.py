@@ -1,10 +1,15 @@
 """The axes of an attention's tensors, whatever order the model keeps them in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
 
 from anylens.anatomy.attention import Attention, Operand
 from anylens.anatomy.trace import Trace
+from anylens.anatomy.vocabulary import SAME, VIEWS
 from anylens.core.axes import Axes, Layout
+
+_VIEWS_OF_HEADS = 8  # how many views may stand between a key and its product
 
 
 @dataclass(frozen=True)
@@ -17,15 +22,49 @@ class View:
 
 def shown_shape(shape: tuple[int, ...], view: View) -> tuple[int, ...]:
     """Return the shape that a user sees, worked out on a tensor without memory."""
-    import torch
-
     if view.layout is None:
         return shape
-    return tuple(view.layout.read(torch.empty(shape, device="meta")).shape)
+    return tuple(view.layout.view(torch.empty(shape, device="meta"))[0].shape)
 
 
 def head_views(trace: Trace, one: Attention, batch: int | None) -> dict[str, View]:
-    """Return the views of q, k, v, z, and of scores and pattern, by those names."""
+    """Return the views of q, k, v, z, and of scores and pattern, by those names, each with its number of heads."""
+    views = _plain_views(trace, one, batch)
+    found = {}
+    for name, operand in operands(one).items():
+        shape = trace.values[operand.value].shape
+        view = views[name]
+        if "head" in view.axes and (view.layout is None or len(shape) == len(view.axes)):
+            bare = View(view.axes, view.layout)
+            if name in ("scores", "pattern"):
+                shape = (*shape[:-1], 1)
+            heads = shown_shape(shape, bare)[view.axes.index("head")]
+            times = _repeats(trace, operand.value) if name in ("k", "v") else 1
+            heads = heads // times if heads % times == 0 else heads
+            layout = replace(view.layout or Layout(), heads=heads, axes=view.axes)
+            view = View(view.axes, layout)
+        found[name] = view
+    return found
+
+
+def _repeats(trace: Trace, value: int) -> int:
+    """Return how many times each head of a key or value was repeated for the queries of its group."""
+    times = 1
+    for _ in range(_VIEWS_OF_HEADS):
+        op = trace.maker(value)
+        if op is None or op.function not in VIEWS | SAME or not op.inputs:
+            break
+        before, after = (torch.Size(trace.values[number].shape).numel() for number in (op.inputs[0], value))
+        if op.function in ("expand", "repeat_interleave") and before:
+            times *= after // before
+        elif before != after:
+            break
+        value = op.inputs[0]
+    return times
+
+
+def _plain_views(trace: Trace, one: Attention, batch: int | None) -> dict[str, View]:
+    """Return the views by the order of dimensions alone."""
     shape = {name: trace.values[operand.value].shape for name, operand in operands(one).items()}
     if one.first.note or one.second.note:
         return _by_letters(one, shape, batch)

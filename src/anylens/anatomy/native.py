@@ -5,6 +5,7 @@ from typing import Literal
 
 from anylens.anatomy.anatomy import ModuleRecord, OpRecord, Tensor
 from anylens.anatomy.points import Point, Tap
+from anylens.core.names import join
 from anylens.core.tree import show
 
 Side = Literal["in", "out"]
@@ -17,28 +18,24 @@ def module_points(record: ModuleRecord) -> Iterator[Point]:
     """
     turns = [None, *range(record.calls)] if record.calls > 1 else [None]
     for turn in turns:
-        base = record.path if turn is None else _join(record.path, f"calls.{turn}")
+        base = record.path if turn is None else join(record.path, f"calls.{turn}")
         calls = 1 if turn is None else record.calls
         sides: tuple[tuple[Side, tuple[Tensor, ...]], ...] = (("in", record.inputs), ("out", record.outputs))
         for side, tensors in sides:
             for number, tensor in enumerate(tensors):
                 key = show(tensor.key) if number else ""
                 tap = Tap(record.path, side, tensor.key, None, turn, calls, record.within)
-                name = _join(base, f"hook_{side}{key}")
+                name = join(base, f"hook_{side}{key}")
                 yield Point(name, tensor.axes, tensor.shape, tensor.dtype, tap, "native")
 
 
 def op_points(record: OpRecord) -> Iterator[Point]:
     """Yield `<path>.op.<function>.<k>.hook_in` (and `[n]`) and `.hook_out` (and `[n]`)."""
-    base = record.path if record.turn is None else _join(record.path, f"calls.{record.turn}")
+    base = record.path if record.turn is None else join(record.path, f"calls.{record.turn}")
     sides: tuple[tuple[Side, tuple[Tensor, ...]], ...] = (("in", record.inputs), ("out", record.outputs))
     for side, tensors in sides:
         for number, tensor in enumerate(tensors):
             slot = f"[{number}]" if number else ""
             tap = Tap(record.path, side, number, record.rule, record.turn, record.calls, record.within)
-            name = _join(base, f"op.{record.name}.hook_{side}{slot}")
+            name = join(base, f"op.{record.name}.hook_{side}{slot}")
             yield Point(name, tensor.axes, tensor.shape, tensor.dtype, tap, "op")
-
-
-def _join(*parts: str) -> str:
-    return ".".join(part for part in parts if part)

@@ -8,6 +8,7 @@ from anylens.anatomy.attention import Attention
 from anylens.anatomy.chains import Chain, container, find_chains
 from anylens.anatomy.streams import Stream, guess_slots, read_stream
 from anylens.anatomy.trace import Trace
+from anylens.core.names import join
 
 _PLAIN_WORDS = re.compile(r"_(model|tower|module)$")
 
@@ -28,14 +29,10 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
     chosen.sort(key=lambda streams: streams[0].chain.calls[0].begin)
     names = prefixes([_holder(streams[0].chain) for streams in chosen])
     return [
-        NamedStream(_join(name, "" if index == 0 else str(stream.entry[0])), stream)
+        NamedStream(join(name, "" if index == 0 else str(stream.entry[0])), stream)
         for name, streams in zip(names, chosen, strict=True)
         for index, stream in enumerate(streams)
     ]
-
-
-def _join(*parts: str) -> str:
-    return ".".join(part for part in parts if part)
 
 
 def _holder(chain: Chain) -> str:
@@ -137,6 +134,6 @@ def _distinct(names: list[str], holders: list[str]) -> list[str]:
     seen: Counter[str] = Counter()
     result = []
     for name in full:
-        result.append(name if not seen[name] else _join(name, str(seen[name])))
+        result.append(name if not seen[name] else join(name, str(seen[name])))
         seen[name] += 1
     return result

@@ -28,7 +28,7 @@ def stream_axes(trace: Trace, stream: Stream) -> Axes:
 def _channels_first(trace: Trace, ops: tuple[Op, ...], shape: tuple[int, ...]) -> bool:
     """Whether the first operation that looks at features finds them in dimension 1."""
     for op in ops:
-        if op.function == "group_norm" or op.function == "batch_norm":
+        if op.function in ("group_norm", "batch_norm"):
             return True
         if op.function in CONVOLUTIONS:
             source = trace.values[op.inputs[0]].shape

@@ -27,7 +27,7 @@ Hook = Callable[[torch.Tensor, At], torch.Tensor | None]
 class Action(Protocol):
     """Something to do with a value: a returned tensor takes its place."""
 
-    def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
+    def __call__(self, value: torch.Tensor, at: At, /) -> torch.Tensor | None:
         """Look at the value at a point."""
         ...
 
@@ -62,7 +62,8 @@ def check(point: Point, old: torch.Tensor, new: object) -> None:
     if new.shape != old.shape:
         axes = ", ".join(f"{axis} {size}" for axis, size in zip(point.axes, old.shape, strict=False))
         raise ShapeError(
-            f"The hook at {point.name} returned shape {list(new.shape)} for a value of shape {list(old.shape)} ({axes})."
+            f"The hook at {point.name} returned shape {list(new.shape)} for a value of shape {list(old.shape)} "
+            f"({axes})."
         )
     if new.dtype != old.dtype:
         raise DtypeError(

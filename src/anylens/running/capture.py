@@ -74,7 +74,7 @@ class Capture:
         moved = value.detach()
         for target in self.to:
             if not (isinstance(target, torch.dtype) and not value.is_floating_point()):
-                moved = moved.to(target)  # type: ignore[arg-type]
+                moved = moved.to(target)
         return moved.clone(memory_format=torch.contiguous_format)
 
 

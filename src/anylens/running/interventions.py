@@ -117,7 +117,7 @@ def ablate(mean: torch.Tensor | None = None) -> Intervention:
 
 
 def patch_from(cache: Mapping[str, torch.Tensor] | torch.Tensor) -> Intervention:
-    """Set the selected part to what another run had there: a cache, in which the point's name is looked up, or a tensor.
+    """Set the selected part to what another run had there: its cache, or one tensor.
 
     The other run's value must have the shape of this one's; the same part is taken from it.
     """
@@ -147,11 +147,11 @@ class _Patch(Intervention):
 
 
 def clamp_feature(direction: torch.Tensor, strength: float) -> Intervention:
-    """Set the component along a direction of the last axis to a strength, in units of the direction's length."""
-    unit = direction / direction.norm()
+    """Set the component along a direction of the last axis to a strength; how long the direction is does not matter."""
+    unit: torch.Tensor = direction / direction.norm()
 
     def change(part: torch.Tensor, _: At) -> torch.Tensor:
-        along = _like(unit, part)
+        along: torch.Tensor = unit.to(part)
         return part + (strength - part @ along).unsqueeze(-1) * along
 
     return Intervention(f"clamp_feature({strength})", change)

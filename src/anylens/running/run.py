@@ -182,12 +182,12 @@ class Run:
             if frame is not None:
                 with self.scopes.unseen():
                     frame.entered(arguments.tensors(module, args, kwargs))
-            self.scopes.push(frame)
+            self.scopes.enter_frame(frame)
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             if not self.mine() or not self.scopes.frames:
                 return
-            frame = self.scopes.pop()
+            frame = self.scopes.leave_frame()
             if output is None:  # the module raised
                 return
             around = self.scopes.frames[-1] if self.scopes.frames else None

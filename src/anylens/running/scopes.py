@@ -94,7 +94,7 @@ class Scopes(TorchFunctionMode):
         self.awake = False
         self.busy = False
 
-    def push(self, frame: Frame | None) -> None:
+    def enter_frame(self, frame: Frame | None) -> None:
         """Enter a scope, or a module inside one."""
         if not self.awake and frame is not None:
             self.__enter__()
@@ -102,7 +102,7 @@ class Scopes(TorchFunctionMode):
         if self.awake:
             self.frames.append(frame)
 
-    def pop(self) -> Frame | None:
+    def leave_frame(self) -> Frame | None:
         """Leave the scope or module entered last."""
         frame = self.frames.pop()
         if not self.frames:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from anylens.anatomy.points import Point, Tap
+from anylens.core.axes import Back
 from anylens.core.errors import RunMismatchError
 from anylens.running.actions import Action, At
 
@@ -24,26 +25,26 @@ class Site:
         """Do what is to be done with the model's tensor; return its replacement, or None to leave it."""
         point = self.point
         self.visits += 1
-        value = tensor if point.layout is None else _read(point, tensor)
+        value, back = _view(point, tensor)
         at = At(point.name, point.axes, point.layer, step)
         changed = False
         for action in self.actions:
             new = action(value, at)
             if new is not None:
                 value, changed = new, True
-        if not changed:
-            return None
-        return value if point.layout is None else point.layout.write(value)
+        return back(value) if changed else None
 
 
-def _read(point: Point, tensor: torch.Tensor) -> torch.Tensor:
-    assert point.layout is not None
+def _view(point: Point, tensor: torch.Tensor) -> tuple[torch.Tensor, Back]:
+    """Show a tensor of the model as the point's layout has it."""
+    if point.layout is None:
+        return tensor, lambda new: new
     try:
-        return point.layout.read(tensor)
-    except Exception as error:
+        return point.layout.view(tensor)
+    except ValueError as error:
         raise RunMismatchError(
-            f"{point.name} has shape {list(tensor.shape)} in this run, which does not fit {point.layout.pattern!r}, "
-            "as the watched forward had it. Attach again with an example like this input."
+            f"{point.name} is not in this run what it was in the watched forward: {error}. "
+            "Attach again with an example like this input."
         ) from error
 
 
