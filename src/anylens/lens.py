@@ -11,8 +11,12 @@ from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.derive import derive
 from anylens.anatomy.known import key_of, recall, remember, versions
 from anylens.anatomy.lookup import Points
+from anylens.anatomy.rename import rename
 from anylens.anatomy.watch import watch
 from anylens.core.errors import AnylensError, AttachError, RunError
+from anylens.families.family import Family
+from anylens.families.layouts import Layout
+from anylens.families.registry import family_for, family_named
 from anylens.running.actions import Edit, Hook
 from anylens.running.capture import Cache, Capture, CaptureGraph, To, targets
 from anylens.running.examples import Arguments, as_arguments, at_home, describe, method_of, unpack
@@ -28,10 +32,13 @@ class Lens:
     Made by `anylens.attach` or `anylens.load`. The model stays as it is: hooks are on it during a run only.
     """
 
-    def __init__(self, model: nn.Module, *, anatomy: Anatomy | None = None, family: Any = None) -> None:
+    def __init__(
+        self, model: nn.Module, *, anatomy: Anatomy | None = None, family: Family | None = None
+    ) -> None:
         self.model = model
         self.family = family
-        self._anatomy = anatomy
+        self.processor: Any = None  # what turns raw input into tensors; `anylens.load` brings it
+        self._anatomy = self._named(anatomy) if anatomy is not None else None
         self._points: Points | None = None
         self._attached = True
 
@@ -57,8 +64,16 @@ class Lens:
             self._points = Points(self.anatomy, self._aliases())
         return self._points
 
+    @property
+    def layout(self) -> Layout | None:
+        """Where in the input a position lies, as the model's family says; None where nobody says."""
+        return self.family.layout_of(self.model) if self.family is not None else None
+
     def _aliases(self) -> Mapping[str, str]:
         return self.family.aliases_of(self.anatomy) if self.family is not None else {}
+
+    def _named(self, anatomy: Anatomy) -> Anatomy:
+        return rename(anatomy, self.family.prefixes) if self.family is not None else anatomy
 
     def watch(self, given: Arguments, method: Any = None) -> Anatomy:
         """Watch one forward on these arguments, and keep the anatomy it shows."""
@@ -77,9 +92,10 @@ class Lens:
             raise AttachError(
                 f"The call never entered {type(self.model).__name__}, so nothing could be watched."
             )
-        self._anatomy = derive(trace, key_of(self.model), versions())
+        found = derive(trace, key_of(self.model), versions())
+        remember(found)  # as behaviour shows it; what a family calls things is not kept
+        self._anatomy = self._named(found)
         self._points = None
-        remember(self._anatomy)
         return self._anatomy
 
     # -- running -------------------------------------------------------------------------------------------------
@@ -189,24 +205,38 @@ def _expect_visits(run: Run) -> None:
         )
 
 
-def attach(model: Any, example: Any = None, *, family: Any = None) -> Lens:
+def attach(model: Any, example: Any = None, *, family: Family | str | None = None) -> Lens:
     """Put a lens on a model that is already in memory.
 
     Args:
         model: any `nn.Module`, on any device, `meta` included.
         example: an input to watch one forward on: a tensor, a tuple of arguments, a dict of keyword arguments, a
-            tokenizer's or processor's output. Without one, an anatomy known for this architecture is used, or else
-            the first run is watched.
-        family: a family to use in place of the one that claims the model.
+            tokenizer's or processor's output. Without one, an anatomy known for this architecture is used, or the
+            example that the model's family builds, or else the first run is watched.
+        family: a family, or the name of one, to use in place of the one that claims the model.
 
     Raises:
         AttachError: `model` is not a module.
+        FamilyConflictError: several families claim the model, and `family` does not say which to take.
         Whatever the model raises on the example, with a note of what was passed.
     """
     if not isinstance(model, nn.Module):
         raise AttachError(f"attach takes a torch.nn.Module, and was given {type(model).__name__}.")
-    if example is None:
-        return Lens(model, anatomy=recall(key_of(model)), family=family)
-    lens = Lens(model, family=family)
-    lens.watch(at_home(model, as_arguments(example)))
+    chosen = family_named(family) if isinstance(family, str) else family or family_for(model)
+    known = recall(key_of(model)) if example is None else None
+    lens = Lens(model, anatomy=known, family=chosen)
+    if example is not None:
+        lens.watch(at_home(model, as_arguments(example)))
+    elif known is None and chosen is not None:
+        _watch_example(lens, chosen)
     return lens
+
+
+def _watch_example(lens: Lens, family: Family) -> None:
+    """Watch the example that a family builds; an error says that it was not the user's."""
+    example = family.example_of(lens.model)
+    try:
+        lens.watch(at_home(lens.model, as_arguments(example)))
+    except Exception as error:
+        error.add_note(f"The example was built by the family {family.name!r}. Pass example=... to attach.")
+        raise

@@ -1,0 +1,124 @@
+"""A family: what behaviour cannot show about some models, as one frozen value.
+
+The structure of a model is watched, never looked up. A family adds what watching needs (an example input) and what it
+cannot give (names people use, where in the input a position lies, how raw input becomes tensors).
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from anylens.anatomy.anatomy import Anatomy
+from anylens.core.errors import FamilyError
+from anylens.families.layouts import Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """Which models a family claims.
+
+    A model is claimed if its config's `model_type` is listed, or the name of its class or of one it derives from
+    matches one of `classes`, or `when` says so; and if its forward takes every argument in `takes`.
+
+    Attributes:
+        model_types: values of `model.config.model_type`.
+        classes: globs over class names; with a dot in it, over `module.Class`.
+        takes: names of arguments, so that a part which carries the whole model's config is not taken for it.
+        when: for what data cannot say. It must be quick, and must not change the model.
+    """
+
+    model_types: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    when: Callable[[nn.Module], bool] | None = None
+
+    def claims(self, model: nn.Module) -> bool:
+        """Whether a model is one of these."""
+        known = (
+            getattr(getattr(model, "config", None), "model_type", None) in self.model_types
+            or any(_is_named(base, pattern) for base in type(model).__mro__ for pattern in self.classes)
+            or (self.when is not None and self.when(model))
+        )
+        return known and set(self.takes) <= inspect.signature(model.forward).parameters.keys()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family. `name`, `matches` and `example` must be given; `check.problems_of` says what each field must be.
+
+    Attributes:
+        name: what errors and `attach(family=...)` call it.
+        matches: which models it claims. For all others it is never asked anything.
+        example: builds an example input from a model's config: a dict of keyword arguments, or a tuple. Sizes that
+            differ from each other (batch, positions, heads) let axes be told apart.
+        prefixes: path of a component in the model -> its name, for models with several streams:
+            `{"vision_model": "vision"}`.
+        aliases: further names -> names or globs of points. `{i}` in both is the number of a block.
+        layout: where in the input a position lies, or a function from the model to that.
+        preprocess: the Auto class of transformers that turns raw input into tensors: `"AutoTokenizer"`.
+    """
+
+    name: str = ""
+    matches: Matches = field(default_factory=Matches)
+    example: Callable[[nn.Module], Any] | None = None
+    prefixes: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    layout: Layout | Callable[[nn.Module], Layout] | None = None
+    preprocess: str = ""
+
+    def example_of(self, model: nn.Module) -> Any:
+        """Build the example input for a model, on the model's device and in its precision.
+
+        Raises FamilyError if the family cannot build one.
+        """
+        try:
+            given = self.example(model) if self.example is not None else None
+        except Exception as error:
+            raise FamilyError(
+                f"Family {self.name!r} could not build an example for {type(model).__name__}: "
+                f"{type(error).__name__}: {error}. Pass example=... to attach."
+            ) from error
+        if not isinstance(given, (Mapping, tuple, torch.Tensor)):
+            raise FamilyError(
+                f"Family {self.name!r}, field example: expected a dict of arguments, a tuple or a tensor, "
+                f"found {type(given).__name__}. Pass example=... to attach."
+            )
+        return _at_home(given, model)
+
+    def aliases_of(self, anatomy: Anatomy) -> dict[str, str]:
+        """Return the aliases with every block's number filled in."""
+        longest = max((len(stream.blocks) for stream in anatomy.streams), default=0)
+        found = {}
+        for alias, name in self.aliases.items():
+            for number in range(longest) if "{i}" in alias else (0,):
+                found[alias.replace("{i}", str(number))] = name.replace("{i}", str(number))
+        return found
+
+    def layout_of(self, model: nn.Module) -> Layout | None:
+        """Return the layout of a model's positions, or None where the family names none."""
+        found = self.layout
+        if found is None or isinstance(found, Layout):
+            return found
+        return found(model)
+
+
+def _is_named(kind: type, pattern: str) -> bool:
+    name = f"{kind.__module__}.{kind.__qualname__}" if "." in pattern else kind.__name__
+    return fnmatchcase(name, pattern)
+
+
+def _at_home(value: Any, model: nn.Module) -> Any:
+    """Move tensors to a model's device, and floating ones to its precision."""
+    weights = [weight for weight in model.parameters() if weight.is_floating_point()]
+    if isinstance(value, Mapping):
+        return {name: _at_home(item, model) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_at_home(item, model) for item in value)
+    if not isinstance(value, torch.Tensor) or not weights:
+        return value
+    return value.to(weights[0].device, weights[0].dtype if value.is_floating_point() else None)

@@ -1,0 +1,106 @@
+"""Layouts: where in the input a position lies, so that a feature can be shown on what it fires for."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from anylens.core.errors import AxisError
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the input.
+
+    `token` is an index into the tokens; `box` is top, left, bottom, right of a region, as fractions of the picture.
+    A token that stands for no place, such as a class token, has neither.
+    """
+
+    label: str
+    token: int | None = None
+    box: Box | None = None
+
+
+class Layout(ABC):
+    """Maps positions to the input. A subclass is a frozen dataclass with one method."""
+
+    @abstractmethod
+    def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
+        """Return the place of a position, given the sizes of the axes that it indexes.
+
+        `where((5,), (17,))` is position 5 of 17; `where((1, 2), (3, 4))` is row 1, column 2 of a grid of 3 by 4.
+        Raises AxisError for a position that does not lie within the extent, or an extent that does not fit.
+        """
+
+
+@dataclass(frozen=True)
+class Tokens(Layout):
+    """Position n is token n of an argument of the model; `arguments` says of which, by component."""
+
+    arguments: tuple[tuple[str, str], ...] = (("", "input_ids"),)
+
+    def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
+        _expect_within(position, extent, 1)
+        return Place(f"token {position[0]}", token=position[0])
+
+    def argument(self, component: str = "") -> str:
+        """Return the argument that holds the tokens of a component; the nameless one answers for the rest."""
+        named = dict(self.arguments)
+        return named.get(component, named.get("", ""))
+
+
+@dataclass(frozen=True)
+class Cells(Layout):
+    """A position is a row and a column of a grid that covers the picture, however coarse the grid."""
+
+    def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
+        _expect_within(position, extent, 2)
+        return Place(f"cell ({position[0]}, {position[1]})", box=_box(position, extent))
+
+
+@dataclass(frozen=True)
+class Patches(Layout):
+    """Patches of a picture in reading order, behind the tokens that `prefix` names (`("class",)`).
+
+    `grid` is in patches. A stage that merges patches has fewer positions; its coarser grid follows from their number.
+    """
+
+    patch: tuple[int, int]
+    grid: tuple[int, int]
+    prefix: tuple[str, ...] = ()
+
+    def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
+        if len(extent) == 2:
+            return Cells().where(position, extent)
+        _expect_within(position, extent, 1)
+        if position[0] < len(self.prefix):
+            return Place(f"{self.prefix[position[0]]} token")
+        grid = self.grid_of(extent[0] - len(self.prefix))
+        cell = divmod(position[0] - len(self.prefix), grid[1])
+        return Place(f"patch ({cell[0]}, {cell[1]})", box=_box(cell, grid))
+
+    def grid_of(self, patches: int) -> tuple[int, int]:
+        """Return the rows and columns that this many patches form: the grid itself, or one merged evenly."""
+        rows, columns = self.grid
+        step = math.isqrt(rows * columns // patches) if patches > 0 else 0
+        if not step or (rows // step) * (columns // step) != patches:
+            raise AxisError(
+                f"{patches} patches do not form the grid of {rows} by {columns}, nor a coarser one. "
+                "The picture has another size than the one this layout was made for."
+            )
+        return rows // step, columns // step
+
+
+def _box(cell: tuple[int, ...], grid: tuple[int, ...]) -> Box:
+    (row, column), (rows, columns) = cell, grid
+    return row / rows, column / columns, (row + 1) / rows, (column + 1) / columns
+
+
+def _expect_within(position: tuple[int, ...], extent: tuple[int, ...], axes: int) -> None:
+    if len(position) != axes or len(extent) != axes:
+        raise AxisError(
+            f"This layout places positions of {axes} axes, and was given {position} within {extent}."
+        )
+    if any(not 0 <= index < size for index, size in zip(position, extent, strict=True)):
+        raise AxisError(f"Position {position} does not lie within {extent}.")

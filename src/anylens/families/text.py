@@ -1,0 +1,67 @@
+"""Text: decoders, encoders, and encoders with a decoder, of transformers."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from anylens.families.family import Family, Matches
+from anylens.families.layouts import Tokens
+from anylens.families.sizes import first, free, numbers, text_settings, tokens
+
+DECODERS = tuple("gpt2 llama gemma gemma2 gptj bloom opt mixtral".split())
+ENCODERS = tuple("bert albert".split())
+ENCODER_DECODERS = tuple("t5".split())
+
+BATCHES = (2, 3, 5)
+POSITIONS = (7, 9, 11, 13)
+TARGETS = (5, 6, 8)  # positions of a decoder that has an encoder
+CHOICES = 3
+
+
+def example(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Build a few sequences of ordinary tokens."""
+    config: Any = model.config
+    settings = text_settings(config)
+    taken = numbers(settings)
+    most = first(settings, "max_position_embeddings", "n_positions", "n_ctx")
+    batch = free(BATCHES, taken) if _takes_batches(model) else 1
+    shape: tuple[int, ...] = (batch, free(POSITIONS, taken, most))
+    if type(model).__name__.endswith(("ForMultipleChoice", "DoubleHeadsModel")):
+        shape = (batch, CHOICES, shape[-1])
+    found = {"input_ids": _tokens(settings, shape)}
+    if (
+        not config.is_encoder_decoder
+        or "decoder_input_ids" not in inspect.signature(model.forward).parameters
+    ):
+        return found
+    if _classifies(model):  # reads the end of each sequence, and makes the decoder's input of the encoder's
+        found["input_ids"][:, -1] = config.eos_token_id
+        return found
+    target = (batch, free(TARGETS, taken | set(shape), most))
+    return {**found, "decoder_input_ids": _tokens(settings, target)}
+
+
+def _tokens(settings: Any, shape: tuple[int, ...]) -> torch.Tensor:
+    special = {value for name, value in vars(settings).items() if name.endswith("_token_id")}
+    return tokens(settings.vocab_size, shape, {value for value in special if isinstance(value, int)})
+
+
+def _classifies(model: nn.Module) -> bool:
+    return type(model).__name__.endswith("ForSequenceClassification")
+
+
+def _takes_batches(model: nn.Module) -> bool:
+    """Whether several sequences can go in at once: a decoder that classifies needs padding to tell their ends."""
+    config: Any = model.config
+    return text_settings(config).pad_token_id is not None or not _classifies(model)
+
+
+family = Family(
+    name="text",
+    matches=Matches(model_types=DECODERS + ENCODERS + ENCODER_DECODERS, takes=("input_ids",)),
+    example=example,
+    layout=Tokens((("", "input_ids"), ("decoder", "decoder_input_ids"))),
+    preprocess="AutoTokenizer",
+)

@@ -1,0 +1,51 @@
+"""Vision transformers of transformers: a picture cut into patches."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from anylens.families.family import Family, Matches
+from anylens.families.layouts import Patches
+from anylens.families.sizes import first, free, numbers, pair, picture, picture_settings
+
+# model_type -> the tokens that stand before the patches; register tokens follow by the config
+PREFIX_TOKENS: dict[str, tuple[str, ...]] = {
+    "vit": ("class",),
+    "dinov2": ("class",),
+    "clip_vision_model": ("class",),
+    "beit": ("class",),
+    "swin": (),
+}
+# models whose own config is of text and picture, though they take the picture alone
+PICTURE_ONLY: dict[str, tuple[str, ...]] = {"CLIPForImageClassification": ("class",)}
+
+
+def example(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Build a few pictures of the size that the model was made for."""
+    settings = picture_settings(model.config)
+    channels = first(settings, "num_channels", "in_channels") or 3
+    batch = free((2, 3, 5), numbers(settings))
+    return {"pixel_values": picture(batch, channels, *pair(settings.image_size))}
+
+
+def layout(model: nn.Module) -> Patches:
+    """Read the size of the patches, their grid and the tokens before them off the config."""
+    settings = picture_settings(model.config)
+    (height, width), patch = pair(settings.image_size), pair(settings.patch_size)
+    return Patches(patch, (height // patch[0], width // patch[1]), _prefix(model, settings))
+
+
+def _prefix(model: nn.Module, settings: Any) -> tuple[str, ...]:
+    names = PREFIX_TOKENS.get(settings.model_type) or PICTURE_ONLY.get(type(model).__name__, ())
+    registers = first(settings, "num_register_tokens") or 0
+    return (*names, *(f"register {number}" for number in range(registers)))
+
+
+family = Family(
+    name="vision transformer",
+    matches=Matches(model_types=tuple(PREFIX_TOKENS), classes=tuple(PICTURE_ONLY), takes=("pixel_values",)),
+    example=example,
+    layout=layout,
+    preprocess="AutoImageProcessor",
+)
