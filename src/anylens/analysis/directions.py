@@ -1,5 +1,6 @@
 """Directions: which way the model's values go when one thing about its inputs changes."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,22 +12,25 @@ from anylens.running.examples import as_arguments
 
 
 @torch.no_grad()
-def difference_of_means(lens: Lens, towards: Any, away: Any, *, point: str) -> Tensor:
-    """Return the mean value at a point over one batch of inputs less that over another: the axes after batch.
+def difference_of_means(
+    lens: Lens, towards: Any, away: Any, *, points: str | Iterable[str]
+) -> dict[str, Tensor]:
+    """Return, by point, the mean value over one batch of inputs less that over another: the axes after batch.
 
     Added to the model's values at the point, it pushes them towards what the first inputs share and the second lack.
-    Raises AxisError if the point's first axis is not the batch.
+    Raises AxisError if a point's first axis is not the batch.
     """
-    if lens.points[point].axes[:1] != ("batch",):
-        raise AxisError(f"{point} has axes {' '.join(lens.points[point].axes)}: the first must be batch.")
-    first, second = (_mean(lens, given, point) for given in (towards, away))
-    return first - second
+    for point in lens.points.select(points):
+        if point.axes[:1] != ("batch",):
+            raise AxisError(f"{point.name} has axes {' '.join(point.axes)}: the first must be batch.")
+    first, second = (_means(lens, given, points) for given in (towards, away))
+    return {name: first[name] - second[name] for name in first}
 
 
-def _mean(lens: Lens, given: Any, point: str) -> Tensor:
+def _means(lens: Lens, given: Any, points: str | Iterable[str]) -> dict[str, Tensor]:
     args, kwargs = as_arguments(given)
-    _, cache = lens.run_with_cache(*args, points=point, stop_early=True, **kwargs)
-    return cache[lens.points[point].name].mean(0)
+    _, cache = lens.run_with_cache(*args, points=points, stop_early=True, **kwargs)
+    return {name: value.mean(0) for name, value in cache.items()}
 
 
 def random_like(direction: Tensor, *, seed: int) -> Tensor:

@@ -105,7 +105,7 @@ def patch_grid(
         clean, corrupted: inputs as `run_with_cache` takes them (a tensor, a tuple, a mapping), n pairs in the first
             dimension of every tensor.
         points: names or globs; each is a row of the grid.
-        metric: from the model's output to one number for each row of the batch, `[batch]`.
+        metric: from the model's output to one number for each row of the batch, `[batch]`. Row r holds pair r % n.
         over: the axis whose positions are the columns, or that axis with the places wanted, each a position or a
             list of positions that are patched together: `{"pos": [0, [1, 2, 3]]}`.
         rows: the most rows that one forward may have.
