@@ -18,16 +18,27 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class CallRecord:
+    """The tensors of one call of a module."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
 class ModuleRecord:
-    """What was seen of one module: how often it was called in the forward, and its tensors."""
+    """What was seen of one module: each of its calls in the forward, counted within the module at `within`."""
 
     path: str
     kind: str
-    calls: int
     within: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    each: tuple[CallRecord, ...]
     strays: tuple[str, ...] = ()  # modules it calls that are held elsewhere
+
+    @property
+    def calls(self) -> int:
+        """How often the module was called."""
+        return len(self.each)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The canonical points of one attention."""
 
+import torch
+
 from anylens.anatomy.attention import Attention, Operand
 from anylens.anatomy.draft import Draft
 from anylens.anatomy.heads import View, head_views, operands, shown_shape
@@ -39,9 +41,9 @@ def _add_square(draft: Draft, name: str, which: tuple[Attention, Operand, str], 
 
 def _add_result(draft: Draft, name: str, one: Attention, z: View) -> None:
     """Add what each head writes: the last map, taken head by head inside its stand-in."""
-    merge = _merging_map(draft.trace, one)
+    merge = _merging_map(draft.trace, one, z)
     if merge is None or z.axes[-2:] != ("head", "d_head"):
-        draft.lack(name, "no single linear map merges its heads")
+        draft.lack(name, "no one linear map takes all that its heads give, position by position")
         return
     weight = next(v for v in merge.inputs if draft.trace.values[v].parameter and _rank(draft.trace, v) == 2)
     sizes = draft.trace.values[weight].shape
@@ -61,18 +63,43 @@ def _rank(trace: Trace, value: int) -> int:
     return len(trace.values[value].shape)
 
 
-def _merging_map(trace: Trace, one: Attention) -> Op | None:
-    """Return the linear map that reads the heads through views alone."""
-    todo, seen = [one.z.value], set[int]()
+def _size(trace: Trace, value: int) -> int:
+    return torch.Size(trace.values[value].shape).numel()
+
+
+def _merging_map(trace: Trace, one: Attention, view: View) -> Op | None:
+    """Return the linear map that reads the heads through views alone, if these put them in the canonical order."""
+    source, target = (
+        ((view.layout.pattern if view.layout else "") or "->").replace("(", "").replace(")", "").split("->")
+    )
+    todo = [(one.z.value, tuple(source.split()))]
+    seen = set[int]()
     while todo:
-        value = todo.pop()
+        value, order = todo.pop()
         if value in seen:
             continue
         seen.add(value)
         for op in trace.readers.get(value, ()):
             weighted = any(trace.values[v].parameter and _rank(trace, v) == 2 for v in op.inputs)
             if op.function in ("linear", "addmm") and weighted:
-                return op
-            if op.function in VIEWS | SAME:
-                todo += op.outputs
+                plain = [name for name in target.split() if name != "1"]
+                return op if [name for name in order if name in plain] == plain else None
+            if op.function in VIEWS | SAME and _size(trace, op.outputs[0]) == _size(trace, value):
+                todo += [(out, _turned(op, order)) for out in op.outputs]
     return None
+
+
+def _turned(op: Op, order: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the order of the axes behind an operation that may turn them."""
+    dims = (
+        [int(dim) for dim in op.note.split(",")]
+        if op.note and op.function in ("permute", "transpose")
+        else []
+    )
+    if op.function == "permute" and len(dims) == len(order):
+        return tuple(order[dim] for dim in dims)
+    if op.function == "transpose" and len(dims) == 2 and max(dims) < len(order):
+        turned = list(order)
+        turned[dims[0]], turned[dims[1]] = turned[dims[1]], turned[dims[0]]
+        return tuple(turned)
+    return order

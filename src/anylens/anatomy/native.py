@@ -20,7 +20,8 @@ def module_points(record: ModuleRecord) -> Iterator[Point]:
     for turn in turns:
         base = record.path if turn is None else join(record.path, f"calls.{turn}")
         calls = 1 if turn is None else record.calls
-        sides: tuple[tuple[Side, tuple[Tensor, ...]], ...] = (("in", record.inputs), ("out", record.outputs))
+        call = record.each[turn or 0]
+        sides: tuple[tuple[Side, tuple[Tensor, ...]], ...] = (("in", call.inputs), ("out", call.outputs))
         for side, tensors in sides:
             for number, tensor in enumerate(tensors):
                 key = show(tensor.key) if number else ""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from anylens.anatomy.anatomy import ModuleRecord, OpRecord, Tensor
+from anylens.anatomy.anatomy import CallRecord, ModuleRecord, OpRecord, Tensor
 from anylens.anatomy.taps import repeats, rule_for
 from anylens.anatomy.trace import Call, Trace
 from anylens.anatomy.vocabulary import CONVOLUTIONS
@@ -44,12 +44,14 @@ class Records:
         return tuple(f"axis{n}" for n in range(len(shape)))
 
     def modules(self) -> Iterator[ModuleRecord]:
-        """Yield a record for each module that was called, with the tensors of its first call."""
+        """Yield a record for each module that was called, with the tensors of each call."""
         for path, calls in self.trace.by_path.items():
-            first = calls[0]
-            _, count, within = repeats(self.trace, first)
-            inputs, outputs = self.tensors(first.inputs.items()), self.tensors(first.outputs.items())
-            yield ModuleRecord(path, first.kind, count, within, inputs, outputs, self.strays(path, calls))
+            _, _, within = repeats(self.trace, calls[0])
+            each = tuple(
+                CallRecord(self.tensors(call.inputs.items()), self.tensors(call.outputs.items()))
+                for call in calls
+            )
+            yield ModuleRecord(path, calls[0].kind, within, each, self.strays(path, calls))
 
     def strays(self, path: str, calls: list[Call]) -> tuple[str, ...]:
         """Return the modules that a module calls though another holds them."""

@@ -132,6 +132,8 @@ class Watch(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.compiler.is_compiling():  # a compiler is tracing this: it must not trace the watcher too
+            return func(*args, **kwargs)
         name = name_of(func)
         if self.busy or name in SILENT:
             return func(*args, **kwargs)
@@ -169,6 +171,9 @@ def note(name: str, args: tuple[Any, ...]) -> str:
     """Say what a reader of the trace needs to know beyond the operands."""
     if name == "einsum" and args and isinstance(args[0], str):
         return args[0].replace(" ", "")
+    if name in ("permute", "transpose"):
+        listed = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]
+        return ",".join(str(dim) for dim in listed)
     return ""
 
 

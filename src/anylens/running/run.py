@@ -146,7 +146,7 @@ class Run:
             given, changed = (args, kwargs), False
             for site in self._now(sites, self.turns[path] - 1):
                 tensor = arguments.find(module, given, site.tap.slot)  # type: ignore[arg-type]
-                if tensor is None:
+                if not isinstance(tensor, torch.Tensor):
                     raise _missing(site, "takes no such argument")
                 new = self._visit(site, tensor)
                 if new is not None:
@@ -162,7 +162,7 @@ class Run:
             result, changed = output, False
             for site in self._now(sites, self.turns[path] - 1):
                 tensor = get(result, site.tap.slot)  # type: ignore[arg-type]
-                if tensor is None:
+                if not isinstance(tensor, torch.Tensor):
                     raise _missing(site, "gives no such output")
                 new = self._visit(site, tensor)
                 if new is not None:

@@ -129,6 +129,8 @@ class Scopes(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.compiler.is_compiling():  # a compiler is tracing this: it must not trace the watcher too
+            return func(*args, **kwargs)
         frame = self.frames[-1] if self.frames else None
         name = name_of(func)
         if frame is None or self.busy or name in SILENT:
