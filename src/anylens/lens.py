@@ -129,7 +129,7 @@ class Lens:
         """
         given = unpack(args, kwargs)
         self._know(given, method)
-        cache = Cache()
+        cache = Cache(self.points.aliases)
         plan = Plan()
         moved = targets(to)
         for point in self.points.select(points):

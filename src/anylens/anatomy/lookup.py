@@ -51,9 +51,10 @@ class Points(Mapping[str, Point]):
         return {point.name: point for record in self.anatomy.ops for point in op_points(record)}
 
     def __getitem__(self, name: str) -> Point:
-        found = self._exact(self.aliases.get(name, name))
+        stands_for = self.aliases.get(name, name)
+        found = self._exact(stands_for)
         if found is None:
-            raise self._missing(name)
+            raise self._missing(stands_for)
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -73,12 +74,15 @@ class Points(Mapping[str, Point]):
             UnknownPointError: nothing has that name or matches it; the nearest names are listed.
             AbsentPointError: the name is canonical, and this model has no such point; the message says why.
         """
+        pattern = self.aliases.get(pattern, pattern)
         if not is_glob(pattern):
             return [self[pattern]]
         matches = glob(pattern).fullmatch
         pools = [self.ops] if ".op." in f".{pattern}" else [self.canonical, self.native]
         found = {name: point for pool in pools for name, point in pool.items() if matches(name)}
-        found |= {alias: self[name] for alias, name in self.aliases.items() if matches(alias)}
+        for alias, name in self.aliases.items():
+            if matches(alias):
+                found |= {point.name: point for point in self.find(name)}
         if not found:
             raise self._missing(pattern)
         return list(found.values())

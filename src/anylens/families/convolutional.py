@@ -7,7 +7,9 @@ from anylens.families.family import Family, Matches
 from anylens.families.layouts import Cells
 from anylens.families.sizes import first, free, numbers, picture
 
-MODEL_TYPES = tuple("resnet convnext".split())
+MODEL_TYPES = tuple(
+    "convnext convnextv2 dinov3_convnext efficientnet mobilenet_v1 mobilenet_v2 poolformer regnet resnet".split()
+)
 
 SIZE = (96, 128)  # unlike in height and width, and still 3 by 4 cells where a model has divided by 32
 

@@ -10,9 +10,16 @@ from anylens.families.family import Family, Matches
 from anylens.families.layouts import Tokens
 from anylens.families.sizes import first, free, numbers, text_settings, tokens
 
-DECODERS = tuple("gpt2 llama gemma gemma2 gptj bloom opt mixtral".split())
-ENCODERS = tuple("bert albert".split())
-ENCODER_DECODERS = tuple("t5".split())
+DECODERS = tuple(
+    """apertus arcee biogpt bloom codegen cohere cohere2 ctrl falcon gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neo
+    gpt_neox gpt_oss gptj granite granitemoe llama llama4_text mistral mixtral mpt nemotron olmo olmo2 olmoe openai-gpt
+    opt phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe smollm3 stablelm starcoder2 xglm""".split()
+)
+ENCODERS = tuple(
+    """albert bert camembert clip_text_model deberta-v2 distilbert electra ernie eurobert modernbert mpnet nomic_bert
+    rembert roberta siglip_text_model xlm-roberta""".split()
+)
+ENCODER_DECODERS = tuple("bart fsmt m2m_100 marian mbart mt5 pegasus t5 umt5".split())
 
 BATCHES = (2, 3, 5)
 POSITIONS = (7, 9, 11, 13)
@@ -36,10 +43,10 @@ def example(model: nn.Module) -> dict[str, torch.Tensor]:
         or "decoder_input_ids" not in inspect.signature(model.forward).parameters
     ):
         return found
-    if _classifies(model):  # reads the end of each sequence, and makes the decoder's input of the encoder's
-        found["input_ids"][:, -1] = config.eos_token_id
-        return found
     target = (batch, free(TARGETS, taken | set(shape), most))
+    if _classifies(model):  # the decoder gets the same sequence, and the answer is read at its end
+        found["input_ids"][:, -1] = config.eos_token_id
+        target = shape
     return {**found, "decoder_input_ids": _tokens(settings, target)}
 
 
@@ -55,7 +62,7 @@ def _classifies(model: nn.Module) -> bool:
 def _takes_batches(model: nn.Module) -> bool:
     """Whether several sequences can go in at once: a decoder that classifies needs padding to tell their ends."""
     config: Any = model.config
-    return text_settings(config).pad_token_id is not None or not _classifies(model)
+    return first(text_settings(config), "pad_token_id") is not None or not _classifies(model)
 
 
 family = Family(

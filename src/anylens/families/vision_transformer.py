@@ -11,11 +11,11 @@ from anylens.families.sizes import first, free, numbers, pair, picture, picture_
 
 # model_type -> the tokens that stand before the patches; register tokens follow by the config
 PREFIX_TOKENS: dict[str, tuple[str, ...]] = {
-    "vit": ("class",),
-    "dinov2": ("class",),
-    "clip_vision_model": ("class",),
-    "beit": ("class",),
-    "swin": (),
+    **dict.fromkeys(("vit", "vit_msn", "dinov2", "dinov2_with_registers", "dinov3_vit"), ("class",)),
+    **dict.fromkeys(("clip_vision_model", "metaclip_2_vision_model"), ("class",)),
+    **dict.fromkeys(("beit", "data2vec-vision"), ("class",)),
+    "deit": ("class", "distillation"),
+    **dict.fromkeys(("aimv2_vision_model", "ijepa", "siglip_vision_model", "swin", "swinv2"), ()),
 }
 # models whose own config is of text and picture, though they take the picture alone
 PICTURE_ONLY: dict[str, tuple[str, ...]] = {"CLIPForImageClassification": ("class",)}

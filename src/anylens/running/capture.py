@@ -14,13 +14,18 @@ To = torch.device | torch.dtype | str | None
 
 
 class Cache(Mapping[str, torch.Tensor]):
-    """The tensors that a run captured, by the names of their points; `axes` says what their dimensions are."""
+    """The tensors that a run captured, by the names of their points; `axes` says what their dimensions are.
 
-    def __init__(self) -> None:
+    An alias finds its point's tensor too, though it is not listed.
+    """
+
+    def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
         self._values: dict[str, torch.Tensor] = {}
         self._points: dict[str, Point] = {}
+        self._aliases = aliases or {}
 
     def __getitem__(self, name: str) -> torch.Tensor:
+        name = self._aliases.get(name, name)
         if name not in self._values:
             raise UnknownPointError.among(name, self._values)
         return self._values[name]
@@ -32,12 +37,12 @@ class Cache(Mapping[str, torch.Tensor]):
         return len(self._values)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._values
+        return isinstance(name, str) and self._aliases.get(name, name) in self._values
 
     def axes(self, name: str) -> Axes:
         """Return the names of a captured tensor's axes."""
         self[name]
-        return self._points[name].axes
+        return self._points[self._aliases.get(name, name)].axes
 
     def put(self, point: Point, value: torch.Tensor) -> None:
         """Keep a value; a point that is reached again in the same run has no one value."""
