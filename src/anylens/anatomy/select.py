@@ -24,7 +24,7 @@ class NamedStream:
 def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream]:
     """Return the residual streams of a model, each with its prefix."""
     candidates = _candidates(trace, attention)
-    chosen = _outermost(trace, candidates)
+    chosen = _own_blocks(trace, _one_each(candidates))
     chosen += _siblings(trace, chosen, attention)
     chosen.sort(key=lambda streams: streams[0].chain.calls[0].begin)
     names = prefixes([_holder(streams[0].chain) for streams in chosen])
@@ -56,7 +56,17 @@ def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
     return found
 
 
-def _sums(stream: Stream) -> float:
+def _one_each(candidates: list[list[Stream]]) -> list[list[Stream]]:
+    """Of chains that share calls (one by class, one by container), keep the longest."""
+    kept: list[list[Stream]] = []
+    for streams in sorted(candidates, key=lambda s: -len(s[0].blocks)):
+        calls = {call.number for call in streams[0].chain.calls}
+        if not any(calls & {call.number for call in other[0].chain.calls} for other in kept):
+            kept.append(streams)
+    return kept
+
+
+def _sums(stream: Stream) -> int:
     """How many adds a block of the stream has."""
     return max(len(block.sums) for block in stream.blocks)
 
@@ -65,18 +75,49 @@ def _mixed(chain: Chain) -> bool:
     return len({call.kind for call in chain.calls}) > 1
 
 
-def _outermost(trace: Trace, candidates: list[list[Stream]]) -> list[list[Stream]]:
-    """Drop chains inside the blocks of another, unless the inner blocks add more often than the outer."""
-    ranked = sorted(candidates, key=lambda s: (-_sums(s[0]), _mixed(s[0].chain), -_length(s[0])))
-    chosen: list[list[Stream]] = []
-    for streams in ranked:
-        if not any(_overlap(streams[0], other[0]) for other in chosen):
-            chosen.append(streams)
-    return chosen
+def _whole(stream: Stream) -> bool:
+    """Whether every block adds to the stream."""
+    return all(block.sums for block in stream.blocks)
 
 
-def _length(stream: Stream) -> int:
-    return sum(call.end - call.begin for call in stream.chain.calls)
+def _own_blocks(trace: Trace, candidates: list[list[Stream]]) -> list[list[Stream]]:
+    """Of chains inside the blocks of another, keep those that are the model's blocks."""
+    dropped = set[int]()
+    for outer in candidates:
+        for inner in candidates:
+            if inner is not outer and _inside(trace, inner[0], outer[0]):
+                loser = outer if _prefers_inner(outer[0], inner[0]) else inner
+                dropped.add(id(loser))
+    return [streams for streams in candidates if id(streams) not in dropped]
+
+
+def _prefers_inner(outer: Stream, inner: Stream) -> bool:
+    """Whether the inner chain has the blocks: the outer one is then a stage of several, or a wrapper around them.
+
+    A chain of one class on the outer stream makes the outer a stage. Parts of different classes, or a lone part,
+    are what a block is made of, unless the outer stream breaks where the inner goes on. Blocks beside the outer
+    stream, in what is written to it, are blocks if they add more often than it does.
+    """
+    if not _on_path(outer, inner):
+        return _sums(inner) > _sums(outer)
+    if len(inner.blocks) > 1 and not _mixed(inner.chain):
+        return True
+    return _whole(inner) and not _whole(outer)
+
+
+def _on_path(outer: Stream, inner: Stream) -> bool:
+    """Whether the outer stream runs through the inner blocks."""
+    way = {value for block in outer.blocks if block.path for value in block.path.values}
+    left = {block.call.outputs.get(block.leave) for block in inner.blocks}
+    return bool(left & way)
+
+
+def _inside(trace: Trace, inner: Stream, outer: Stream) -> bool:
+    """Whether the calls of one chain run inside the calls of another."""
+    return all(
+        any(one.number != other.number and trace.within(one, other) for other in outer.chain.calls)
+        for one in inner.chain.calls
+    )
 
 
 def _overlap(one: Stream, other: Stream) -> bool:
