@@ -1,0 +1,60 @@
+"""The code that the page of `anylens demo` shows, cell by cell; `python demo_script.py` runs it."""
+
+# %% setup: a lens on a trained model, and pictures that it was not trained on
+from dataclasses import replace
+
+import anylens
+from anylens.analysis.directions import difference_of_means
+from anylens.analysis.patching import patch_grid
+from anylens.zoo.worlds import shapes
+
+lens = anylens.load("zoo:shapes-vit")
+test = shapes.sample(96, seed=0, split="held_out")
+print(lens.points)
+
+# %% attention: how much of the class token's attention to the patches lands on the object
+_, cache = lens.run_with_cache(pixel_values=test.pixel_values, points="blocks.*.attn.hook_pattern")
+covered = test.coverage(patch=4).flatten(1) > 0
+for name, pattern in cache.items():  # picture, head, query position, key position
+    looks = pattern[:, :, 0, 1:]
+    on_object = (looks * covered[:, None]).sum(-1) / looks.sum(-1)
+    print(name, on_object.mean(0))  # one number for each head
+
+# %% patching: where the colour sits
+red_star = shapes.Scene(
+    shape="star", colour="red", size="large", background="gradient", x=19, y=13, noise_seed=7
+)
+red, blue = (shapes.ShapesBatch.of([replace(red_star, colour=colour)]) for colour in ("red", "blue"))
+first, second = (lens.model.config.label2id[f"{colour} star"] for colour in ("red", "blue"))
+grid = patch_grid(
+    lens,
+    {"pixel_values": red.pixel_values},
+    {"pixel_values": blue.pixel_values},
+    points="blocks.*.hook_resid_pre",
+    metric=lambda output: output.logits[:, first] - output.logits[:, second],
+)
+print(grid.recovered[0])  # point, position: 0 is the blue picture's answer, 1 the red one's
+
+# %% steering: push the class token from red to blue
+scenes = shapes.sample(128, seed=1, split="train").scenes
+reds, blues = (shapes.ShapesBatch.of(replace(s, colour=c) for s in scenes) for c in ("red", "blue"))
+point = "blocks.4.hook_resid_post"
+way = difference_of_means(
+    lens, {"pixel_values": blues.pixel_values}, {"pixel_values": reds.pixel_values}, points=point
+)
+others = shapes.ShapesBatch.of(
+    replace(s, colour="red") for s in shapes.sample(48, seed=2, split="held_out").scenes
+)
+output = lens.run_with_hooks(
+    pixel_values=others.pixel_values, hooks={point: anylens.add(way[point][0]).on(pos=0)}
+)
+print([lens.model.config.id2label[label] for label in output.logits.argmax(-1).tolist()])
+
+# %% ablation: take one head away, by setting it to its mean over other pictures
+point, head = "blocks.3.attn.hook_z", 2
+_, cache = lens.run_with_cache(pixel_values=shapes.sample(128, seed=1).pixel_values, points=point)
+mean = cache[point].mean(0)[:, [head]]
+without = lens.run_with_hooks(
+    pixel_values=test.pixel_values, hooks={point: anylens.ablate(mean).on(head=head)}
+)
+print(without.logits.argmax(-1))

@@ -1,0 +1,75 @@
+"""The pictures of the demo, drawn from the zoo's world of shapes; the report itself knows no world."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anylens.report.tour.material import Labels, Material, Pictures
+from anylens.zoo.worlds.shapes import FACTORS, Scene, ShapesBatch, masks, sample
+
+TEST, TRAIN, PAIRS, STEERED = 96, 128, 24, 48
+AWAY, TOWARDS = "red", "blue"
+SCRIPT = Path(__file__).with_name("demo_script.py")
+FIRST = Scene(shape="star", colour="red", size="large", background="gradient", x=19, y=13, noise_seed=7)
+SHOW = ("star", "ring", "triangle", "cross", "square")
+
+
+def material_of(model: Any, *, facts: dict[str, float]) -> Material:
+    """Draw the pictures for a model of the shapes world; `facts` are the numbers on its card."""
+    names = tuple(model.config.id2label[number] for number in range(model.config.num_labels))
+    test = sample(TEST, seed=0, split="held_out").scenes
+    pairs = (FIRST, *(in_colour(sample(PAIRS - 1, seed=1, split="held_out").scenes, AWAY)))
+    train = sample(TRAIN, seed=1, split="train").scenes
+
+    def pictures(scenes: Iterable[Scene]) -> Pictures:
+        return _pictures(scenes, names)
+
+    return Material(
+        model="zoo:shapes-vit",
+        facts=facts,
+        labels=Labels(names, FACTORS["colour"], FACTORS["shape"]),
+        test=pictures(test),
+        gallery=pictures(gallery(test)),
+        clean=pictures(pairs),
+        corrupted=pictures(in_colour(pairs, TOWARDS)),
+        towards=pictures(in_colour(train, TOWARDS)),
+        away=pictures(in_colour(train, AWAY)),
+        steered=pictures(in_colour(sample(STEERED, seed=2, split="held_out").scenes, AWAY)),
+        reference=pictures(train),
+        script=sections(SCRIPT.read_text(encoding="utf-8")),
+    )
+
+
+def in_colour(scenes: Iterable[Scene], colour: str) -> tuple[Scene, ...]:
+    """The same scenes in another colour, and different in nothing else."""
+    return tuple(replace(scene, colour=colour) for scene in scenes)
+
+
+def gallery(scenes: Iterable[Scene]) -> tuple[Scene, ...]:
+    """One large or medium picture of some shapes, each in a colour of its own."""
+    chosen: list[Scene] = []
+    for shape in SHOW:
+        used = {scene.colour for scene in chosen}
+        fits = (s for s in scenes if s.shape == shape and s.size != "small" and s.colour not in used)
+        chosen.extend(list(fits)[:1])
+    return tuple(chosen)
+
+
+def sections(script: str) -> dict[str, str]:
+    """The cells of a script, by the word that follows their `# %%`."""
+    cells = script.split("# %% ")[1:]
+    return {cell.partition("\n")[0].split(":")[0]: cell.partition("\n")[2].strip() for cell in cells}
+
+
+def _pictures(scenes: Iterable[Scene], names: tuple[str, ...]) -> Pictures:
+    batch = ShapesBatch.of(scenes)
+    return Pictures(
+        inputs=batch.pixel_values,
+        pixels=batch.pixels,
+        mask=masks(batch.scenes),
+        answers=torch.tensor([names.index(scene.label) for scene in batch.scenes]),
+        captions=tuple(batch.captions),
+    )
