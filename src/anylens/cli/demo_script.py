@@ -1,4 +1,5 @@
 """The code that the page of `anylens demo` shows, cell by cell; `python demo_script.py` runs it."""
+# mypy: ignore-errors
 
 # %% setup: a lens on a trained model, and pictures that it was not trained on
 from dataclasses import replace

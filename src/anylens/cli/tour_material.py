@@ -17,8 +17,8 @@ FIRST = Scene(shape="star", colour="red", size="large", background="gradient", x
 SHOW = ("star", "ring", "triangle", "cross", "square")
 
 
-def material_of(model: Any, *, facts: dict[str, float]) -> Material:
-    """Draw the pictures for a model of the shapes world; `facts` are the numbers on its card."""
+def material_of(model: Any, *, name: str) -> Material:
+    """Draw the pictures for a model of the shapes world."""
     names = tuple(model.config.id2label[number] for number in range(model.config.num_labels))
     test = sample(TEST, seed=0, split="held_out").scenes
     pairs = (FIRST, *(in_colour(sample(PAIRS - 1, seed=1, split="held_out").scenes, AWAY)))
@@ -28,8 +28,8 @@ def material_of(model: Any, *, facts: dict[str, float]) -> Material:
         return _pictures(scenes, names)
 
     return Material(
-        model="zoo:shapes-vit",
-        facts=facts,
+        model=name,
+        facts=facts_of(model),
         labels=Labels(names, FACTORS["colour"], FACTORS["shape"]),
         test=pictures(test),
         gallery=pictures(gallery(test)),
@@ -41,6 +41,17 @@ def material_of(model: Any, *, facts: dict[str, float]) -> Material:
         reference=pictures(train),
         script=sections(SCRIPT.read_text(encoding="utf-8")),
     )
+
+
+def facts_of(model: Any) -> dict[str, Any]:
+    """What the model is."""
+    return {
+        "class": type(model).__name__,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "layers": model.config.num_hidden_layers,
+        "heads": model.config.num_attention_heads,
+        "patches": (model.config.image_size // model.config.patch_size) ** 2,
+    }
 
 
 def in_colour(scenes: Iterable[Scene], colour: str) -> tuple[Scene, ...]:

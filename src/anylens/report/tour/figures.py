@@ -220,6 +220,7 @@ def _overview_patching(drawn: Any, found: Findings, material: Material, theme: T
 
 
 FIGURES: dict[str, Draw] = {
+    "overview": overview,
     "attention": attention,
     "heads": heads,
     "patching_over_picture": over_picture,

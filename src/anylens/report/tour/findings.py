@@ -15,7 +15,8 @@ from anylens.report.tour.material import Material
 from anylens.report.tour.patching import GROUPS, Patching, patch
 from anylens.report.tour.steering import STRENGTHS, Steering, steer
 
-Say = Callable[[str], None]
+Say = Callable[[str, str], None]
+Tick = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,19 @@ class Findings:
     seconds: float
 
 
-def study(lens: Lens, material: Material, *, say: Say, tick: Callable[[str, int, int], None]) -> Findings:
-    """Do the tour's experiments; `say` is told each result in words, `tick` how far the long ones are."""
+def study(lens: Lens, material: Material, *, say: Say, tick: Tick) -> Findings:
+    """Do the tour's experiments; `say` is told a title and the result in words, `tick` how far the long ones are."""
     started = time.monotonic()
     accuracy, named = _predictions(lens, material)
-    say(words.predictions(material, accuracy))
+    say("What it can do", words.predictions(material, accuracy))
     looking = look(lens, material)
-    say(words.looking(looking))
+    say("Where does it look?", words.looking(looking))
     patching = patch(lens, material, lambda done, of: tick("pairs patched", done, of))
-    say(words.patching(patching))
+    say("Where does the colour sit, and when does it move?", words.patching(patching))
     steering = steer(lens, material)
-    say(words.steering(steering, material))
+    say("Can it be pushed to another colour?", words.steering(steering, material))
     ablation = without_heads(lens, material, lambda done, of: tick("heads ablated", done, of))
-    say(words.ablation(ablation))
+    say("Which heads matter?", words.ablation(ablation))
     return Findings(accuracy, named, looking, patching, steering, ablation, time.monotonic() - started)
 
 

@@ -1,6 +1,7 @@
 """What the tour is given: pictures with the truth about them, for a model that names two things in each."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -69,7 +70,7 @@ class Material:
     """
 
     model: str
-    facts: dict[str, float]
+    facts: dict[str, Any]
     labels: Labels
     test: Pictures
     gallery: Pictures
