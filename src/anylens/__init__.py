@@ -8,6 +8,7 @@ from anylens.anatomy.points import Point
 from anylens.core import __version__
 from anylens.core.errors import AnylensError
 from anylens.lens import Lens, attach
+from anylens.loading import load
 from anylens.running.actions import At
 from anylens.running.capture import Cache
 from anylens.running.interventions import (
@@ -33,6 +34,7 @@ __all__ = [
     "add",
     "attach",
     "clamp_feature",
+    "load",
     "patch_from",
     "scale",
     "set_to",

@@ -32,13 +32,14 @@ def _matches(value: Any) -> Iterator[str]:
     if not isinstance(value, Matches):
         yield _wrong("matches", "an anylens.families.Matches", value)
         return
+    held: dict[str, Any] = {field.name: getattr(value, field.name) for field in fields(value)}
     for name in ("model_types", "classes", "takes"):
-        found = getattr(value, name)
+        found = held[name]
         if not isinstance(found, tuple) or not all(isinstance(item, str) for item in found):
             yield _wrong(f"matches.{name}", "a tuple of strings", found)
-    if value.when is not None and not callable(value.when):
-        yield _wrong("matches.when", "a function from a model to a bool, or None", value.when)
-    if not (value.model_types or value.classes or value.when):
+    if held["when"] is not None and not callable(held["when"]):
+        yield _wrong("matches.when", "a function from a model to a bool, or None", held["when"])
+    if not (held["model_types"] or held["classes"] or held["when"]):
         yield _wrong("matches", "at least one of model_types, classes and when", value)
 
 

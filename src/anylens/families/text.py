@@ -38,12 +38,10 @@ def example(model: nn.Module) -> dict[str, torch.Tensor]:
     if type(model).__name__.endswith(("ForMultipleChoice", "DoubleHeadsModel")):
         shape = (batch, CHOICES, shape[-1])
     found = {"input_ids": _tokens(settings, shape)}
-    if (
-        not config.is_encoder_decoder
-        or "decoder_input_ids" not in inspect.signature(model.forward).parameters
-    ):
+    takes = inspect.signature(model.forward).parameters
+    if not (config.is_encoder_decoder and "decoder_input_ids" in takes):
         return found
-    target = (batch, free(TARGETS, taken | set(shape), most))
+    target: tuple[int, ...] = (batch, free(TARGETS, taken | set(shape), most))
     if _classifies(model):  # the decoder gets the same sequence, and the answer is read at its end
         found["input_ids"][:, -1] = config.eos_token_id
         target = shape
