@@ -1,0 +1,164 @@
+"""Axes mean what they say: the input is made larger in one dimension, and a point's dimensions follow by name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from anylens.anatomy.points import Point
+from anylens.conformance.compare import MANY, gap, same_bits
+from anylens.conformance.report import Tally
+from anylens.conformance.subject import Subject, noise, said
+from anylens.core.tree import leaves, replace
+from anylens.running.examples import Arguments
+
+BATCH = frozenset({"batch"})
+POSITIONS = frozenset({"pos", "query_pos", "key_pos"})
+BOTH = frozenset({"batch_pos", "window"})  # folded: these follow a change of either
+FREE = frozenset({"expert", "group"})  # how many tokens an expert gets is the data's business
+
+
+@dataclass(frozen=True)
+class Larger:
+    """An input that is longer by one in one dimension, and what that dimension was."""
+
+    given: Arguments
+    dimension: int
+    size: int
+
+
+def follow_the_input(subject: Subject, tally: Tally) -> None:
+    """Compare the shapes of canonical points between the example and larger inputs."""
+    grown: dict[str, set[str]] = {}
+    for larger in larger_inputs(subject.given):
+        moved = _moved(subject, tally, larger)
+        if moved is None:
+            continue
+        family = _family(subject, larger)
+        for name, axes in moved.items():
+            tally.expect(
+                axes <= family | BOTH | FREE,
+                name,
+                f"{', '.join(sorted(axes))} changed with the input's dimension {larger.dimension} "
+                f"({', '.join(sorted(family))})",
+            )
+            grown.setdefault(name, set()).update(axes)
+            if family == BATCH:
+                still = "batch" not in axes and _has_batch(subject, name)
+                tally.expect(not still, name, "batch did not change with the batch of the input")
+    _all_moved(subject, tally, grown)
+
+
+def _has_batch(subject: Subject, name: str) -> bool:
+    """Whether a point's batch is more than a one that broadcasts."""
+    value = subject.values.get(name)
+    point = subject.by_name[name]
+    if value is None or "batch" not in point.axes:
+        return False
+    return value.shape[point.axes.index("batch")] > 1
+
+
+def _all_moved(subject: Subject, tally: Tally, grown: dict[str, set[str]]) -> None:
+    """Every axis named a position follows some larger input, where the model took one."""
+    if not any(axes & POSITIONS for axes in grown.values()):
+        tally.note("the model takes no other number of positions, so axes named pos are not tried")
+        return
+    for name, axes in grown.items():
+        still = POSITIONS & set(subject.by_name[name].axes) - axes
+        tally.expect(
+            not still, name, f"{', '.join(sorted(still))} did not change with the positions of the input"
+        )
+
+
+def larger_inputs(given: Arguments) -> Iterator[Larger]:
+    """Yield the input one longer in dimension 0, and in dimension 1 once for each size that its tensors have there."""
+    found = [tensor for _, tensor in leaves(given) if tensor.dim()]
+    for dimension in (0, 1):
+        sizes = [t.shape[dimension] for t in found if t.dim() > dimension and (dimension == 0 or t.dim() < 4)]
+        wanted = dict.fromkeys(sizes[:1] if dimension == 0 else sizes)
+        for size in wanted:
+            yield Larger(_longer(given, dimension, size), dimension, size)
+
+
+def _longer(given: Arguments, dimension: int, size: int) -> Arguments:
+    """Repeat the first slice of a dimension at its end, in every tensor that has this size there."""
+    whole: Any = given
+    for key, tensor in list(leaves(given)):
+        if tensor.dim() > dimension and tensor.shape[dimension] == size:
+            whole = replace(whole, key, torch.cat([tensor, tensor.narrow(dimension, 0, 1)], dimension))
+    args, kwargs = whole
+    return tuple(args), kwargs
+
+
+def _moved(subject: Subject, tally: Tally, larger: Larger) -> dict[str, set[str]] | None:
+    """Return the names of the axes whose size changed, for each point."""
+    what = f"an input longer in dimension {larger.dimension} (size {larger.size})"
+    try:
+        subject.own(larger.given)
+    except Exception as error:
+        tally.note(f"the model refuses {what}: {said(error)[:80]}")
+        return None
+    try:
+        _, cache = subject.read(subject.canonical, given=larger.given)
+    except Exception as error:
+        tally.fail(what, said(error))
+        return None
+    moved = {}
+    for name, value in cache.items():
+        before = subject.values.get(name)
+        if before is None or before.dim() != value.dim():
+            continue
+        point = subject.by_name[name]
+        sizes = zip(point.axes, before.shape, value.shape, strict=False)
+        moved[name] = {axis for axis, old, new in sizes if old != new}
+    return moved
+
+
+def _family(subject: Subject, larger: Larger) -> frozenset[str]:
+    """Say what a dimension of the input is: the batch, unless the streams have their positions first."""
+    streams = subject.lens.anatomy.streams
+    first = streams[0].axes[:1] if streams else ()
+    batch = 1 if first == ("pos",) else 0
+    return BATCH if larger.dimension == batch else POSITIONS
+
+
+def rows_apart(subject: Subject, tally: Tally) -> None:
+    """An edit of one row of the batch leaves the other rows of everything behind it as they are."""
+    for stream in subject.lens.anatomy.streams:
+        prefix = f"{stream.prefix}." if stream.prefix else ""
+        point = subject.by_name.get(f"{prefix}blocks.0.hook_resid_pre")
+        if point is None or "batch" not in point.axes or point.name not in subject.values:
+            continue
+        size = subject.values[point.name].shape[point.axes.index("batch")]
+        if size < 2:
+            tally.note(f"{prefix}blocks: a batch of one says nothing about rows")
+            continue
+        _one_row(subject, tally, point, prefix)
+
+
+def _one_row(subject: Subject, tally: Tally, point: Point, prefix: str) -> None:
+    behind = [
+        p
+        for p in subject.canonical
+        if p.name.startswith(f"{prefix}blocks.") and "batch" in p.axes and p.name != point.name
+    ]
+    axis = point.axes.index("batch")
+
+    def one_row(value: torch.Tensor, _: Any) -> torch.Tensor:
+        new = value.clone()
+        new.select(axis, 0).add_(noise(value).select(axis, 0))
+        return new
+
+    _, base = subject.read(behind)
+    _, cache = subject.read(behind, hooks={point.name: one_row})
+    for other in behind:
+        dimension = other.axes.index("batch")
+        before, after = base[other.name], cache[other.name]
+        rest = range(1, before.shape[dimension])
+        if not rest or before.shape != after.shape:
+            continue
+        own = before.narrow(dimension, 1, len(rest))
+        seen = after.narrow(dimension, 1, len(rest))
+        holds = same_bits(own, seen) or gap(own, seen) <= MANY.get(own.dtype, 0.1)
+        tally.expect(holds, other.name, f"rows that were not edited changed with row 0 of {point.name}")

@@ -1,0 +1,104 @@
+"""Run the checks on a lens."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from anylens.conformance.report import Outcome, Report, Tally
+from anylens.conformance.sampling import Sampling
+from anylens.conformance.subject import Subject, said, without_example
+from anylens.conformance.sweep import Sweep
+from anylens.conformance.table import CHECKS, Check
+from anylens.core.errors import UnknownPointError
+from anylens.lens import Lens
+from anylens.running.examples import Arguments, as_arguments, unpack
+
+
+def check(
+    lens: Lens,
+    example: Any = None,
+    *,
+    points: str | Iterable[str] | None = None,
+    checks: Iterable[str] | None = None,
+    sampling: Sampling | None = None,
+) -> Report:
+    """Check that a lens keeps the contract on one input.
+
+    Args:
+        lens: the lens; a model that was not watched yet is watched on the example.
+        example: an input as `attach` takes it. Without one, the lens's family is asked for one.
+        points: names or globs to narrow the checks to; all points if not given.
+        checks: names of checks to run; all of `CHECKS` if not given.
+        sampling: how many native points and operations are edited one by one.
+
+    Raises:
+        ConformanceError: there is no example.
+        UnknownPointError: no such point or check.
+    """
+    given = _example(lens, example)
+    if not _watched(lens):
+        lens.watch(given)
+    subject = Subject(lens, given, _names(lens, points), sampling or Sampling())
+    sweep = Sweep(subject)
+    with _fused_encoder_off():
+        outcomes = tuple(_judge(one, subject, sweep) for one in chosen(checks))
+    return Report(type(lens.model).__name__, outcomes, _scope(subject))
+
+
+def chosen(names: Iterable[str] | None) -> list[Check]:
+    """Return the checks of these names, in the order of the table."""
+    if names is None:
+        return list(CHECKS)
+    wanted = set(names)
+    for name in wanted - {one.name for one in CHECKS}:
+        raise UnknownPointError.among(name, [one.name for one in CHECKS])
+    return [one for one in CHECKS if one.name in wanted]
+
+
+def _judge(one: Check, subject: Subject, sweep: Sweep) -> Outcome:
+    """Run one check; what it raises is a failure of its own."""
+    tally = Tally()
+    try:
+        one.judge(subject, tally, sweep)
+    except Exception as error:
+        tally.fail("(the check itself)", said(error))
+    return Outcome(one.name, one.meaning, tally.count, tuple(tally.failures), tuple(tally.notes))
+
+
+@contextmanager
+def _fused_encoder_off() -> Iterator[None]:
+    """Keep torch's encoder layers off their fused path, which any hook or mode would switch off."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _example(lens: Lens, example: Any) -> Arguments:
+    if example is None and lens.family is not None:
+        example = lens.family.example_of(lens.model)
+    if example is None:
+        raise without_example(lens)
+    return unpack(*as_arguments(example))
+
+
+def _watched(lens: Lens) -> bool:
+    return lens._anatomy is not None
+
+
+def _names(lens: Lens, points: str | Iterable[str] | None) -> set[str] | None:
+    return None if points is None else {point.name for point in lens.points.select(points)}
+
+
+def _scope(subject: Subject) -> tuple[str, ...]:
+    """Say how many points there are, and by which rule some of them are edited."""
+    native, ops = subject.sampling.native, subject.sampling.ops
+    return (
+        f"{len(subject.canonical)} canonical, {len(subject.native_all)} native points and {len(subject.ops)} of "
+        "operations: all are read, every canonical one is edited;",
+        f"of the others every n-th is edited, at most {native} native ones and {ops} of operations.",
+    )

@@ -1,0 +1,97 @@
+"""Dead ends: points whose value does not matter to the output. None is believed on the lens's word."""
+
+from typing import Any
+
+import torch
+
+from anylens.anatomy.points import Point
+from anylens.conformance.compare import same_bits, tensors
+from anylens.conformance.subject import Subject, changed, said
+from anylens.conformance.sweep import Sweep
+from anylens.conformance.witness import Sightings, Witness, place_of
+
+# A value inside a stand-in exists nowhere in the model itself: it is dead if what it goes into is.
+GOES_INTO = {
+    "hook_attn_scores": "hook_pattern",
+    "hook_pattern": "hook_z",
+    "hook_result": "hook_z",
+}
+
+
+def plain_edit(subject: Subject, point: Point) -> Any:
+    """Edit a native point or an operation with a plain hook; return the output, or as text the error it ends in."""
+    witness = Witness(subject.model, [place_of(point)], changed)
+    try:
+        with witness.watching():
+            return subject.own()
+    except Exception as error:
+        return said(error)
+
+
+def why_dead(subject: Subject, sweep: Sweep, point: Point) -> str:
+    """Say why a canonical point is a dead end, or nothing if its value is found to matter."""
+    if point.needs_stand_in:
+        return _dead_inside(subject, sweep, point)
+    value = subject.values.get(point.name)
+    if value is None or not value.is_floating_point():
+        return ""
+    alike, reached = matters(subject, point, value)
+    if not alike:
+        return ""
+    return "" if reached else "no gradient of the output reaches its value"
+
+
+def matters(subject: Subject, point: Point, value: torch.Tensor) -> tuple[int, bool]:
+    """Return how many tensors of the bare model hold this content, and whether a gradient reaches one of them."""
+    keeper = Keeper(point, value)
+    args, kwargs = subject.fresh()
+    with torch.enable_grad(), torch.random.fork_rng(), keeper:
+        torch.manual_seed(0)
+        output = subject.model(*args, **kwargs)
+    floats = [t for t in tensors(output) if t.is_floating_point() and t.requires_grad]
+    inputs = [tensor for tensor in keeper.kept if tensor.requires_grad]
+    if not (floats and inputs):
+        return len(keeper.kept), False
+    gradients = torch.autograd.grad(weighed(floats), inputs, allow_unused=True)
+    return len(keeper.kept), any(g is not None and bool((g != 0).any()) for g in gradients)
+
+
+def weighed(outputs: list[torch.Tensor]) -> torch.Tensor:
+    """Return one number that depends on every finite number of the outputs, with random weights."""
+    generator = torch.Generator().manual_seed(1)
+    total = outputs[0].new_zeros((), dtype=torch.float64)
+    for tensor in outputs:
+        weights = torch.randn(tensor.shape, generator=generator).to(tensor.device, torch.float64)
+        finite = torch.where(tensor.isfinite(), tensor, torch.zeros_like(tensor))
+        total = total + (finite.double() * weights).sum()
+    return total
+
+
+class Keeper(Sightings):
+    """Keeps the tensors with a content, as the bare model computes them."""
+
+    def __init__(self, point: Point, content: torch.Tensor) -> None:
+        super().__init__(point.layout)
+        self.kept: list[torch.Tensor] = []
+        self.wanted = {"it": content}
+
+    def look(self, tensor: torch.Tensor) -> None:
+        """Keep a tensor that has the content."""
+        seen = self.shown(tensor)
+        if seen is None or not same_bits(seen.detach(), self.wanted["it"]):
+            return
+        if not any(tensor is kept for kept in self.kept):
+            self.kept.append(tensor)
+
+
+def _dead_inside(subject: Subject, sweep: Sweep, point: Point) -> str:
+    base, _, last = point.name.rpartition(".")
+    onward = subject.by_name.get(f"{base}.{GOES_INTO.get(last, '')}")
+    if onward is None:
+        return ""
+    value = subject.values.get(point.name)
+    if last == "hook_attn_scores" and value is not None and value.shape[-1] == 1:
+        return "there is one key, so the pattern is one whatever the score"
+    if not sweep.at(onward).live and why_dead(subject, sweep, onward):
+        return f"what it goes into, {onward.name}, is a dead end"
+    return ""

@@ -1,0 +1,101 @@
+"""Order: an edit shows downstream of its point and nowhere else."""
+
+import re
+
+from anylens.conformance.deadends import why_dead
+from anylens.conformance.report import Tally
+from anylens.conformance.subject import Subject
+from anylens.conformance.sweep import Sweep
+
+# (upstream, downstream) within one block: an edit of the first shows in the second, never the other way round.
+FLOW: tuple[tuple[str, str], ...] = (
+    *(
+        (f"{part}.{first}", f"{part}.{second}")
+        for part in ("attn", "cross_attn")
+        for first, second in (
+            ("hook_q", "hook_attn_scores"),
+            ("hook_k", "hook_attn_scores"),
+            ("hook_attn_scores", "hook_pattern"),
+            ("hook_pattern", "hook_z"),
+            ("hook_v", "hook_z"),
+            ("hook_z", "hook_result"),
+        )
+    ),
+    *((f"{part}.hook_z", f"hook_{part}_out") for part in ("attn", "cross_attn")),
+    *((f"{part}.hook_result", f"hook_{part}_out") for part in ("attn", "cross_attn")),
+    ("mlp.hook_pre", "mlp.hook_post"),
+    ("mlp.hook_pre_linear", "mlp.hook_post"),
+    ("mlp.hook_post", "hook_mlp_out"),
+    ("hook_attn_out", "hook_resid_mid"),
+    *(
+        (one, "hook_resid_post")
+        for one in (
+            "hook_resid_pre",
+            "hook_resid_mid",
+            "hook_resid_mid_cross",
+            "hook_attn_out",
+            "hook_cross_attn_out",
+            "hook_mlp_out",
+            "hook_conv_out",
+            "hook_mixer_out",
+        )
+    ),
+    ("hook_resid_pre", "hook_resid_mid"),
+    ("hook_resid_post", "hook_normalized_resid_post"),
+)
+
+
+def earlier_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
+    """An edit in a block leaves the stream of every earlier block as it was, and changes what leaves its own."""
+    for point in subject.canonical:
+        done, layer = sweep.at(point), point.layer
+        if done.error or layer is None:
+            continue
+        stem = point.name.partition("blocks.")[0]
+        for name in done.touched | done.kept:
+            number = _number(name)
+            if number is None or number >= layer:
+                continue
+            tally.expect(
+                name in done.kept, name, f"changed with an edit at {point.name}, which comes after it"
+            )
+        following = f"{stem}blocks.{layer + 1}.hook_resid_pre"
+        if following in done.touched | done.kept and not _carries_nothing(subject, sweep, point):
+            tally.expect(following in done.touched, following, f"did not change with an edit at {point.name}")
+
+
+def _carries_nothing(subject: Subject, sweep: Sweep, point: object) -> bool:
+    """Whether a point is a dead end."""
+    from anylens.anatomy.points import Point
+
+    assert isinstance(point, Point)
+    return not sweep.at(point).live and bool(why_dead(subject, sweep, point))
+
+
+def _number(name: str) -> int | None:
+    found = re.search(r"blocks\.(\d+)\.", name)
+    return int(found[1]) if found else None
+
+
+def within_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
+    """Within a block an edit shows where the table FLOW says, and not against it."""
+    for base, _ in subject.blocks():
+        names = {_plain(point.name.removeprefix(f"{base}.")): point for point in subject.of_block(base)}
+        for first, second in FLOW:
+            if first not in names or second not in names:
+                continue
+            up, down = names[first], names[second]
+            done, back = sweep.at(up), sweep.at(down)
+            if not done.error and not _carries_nothing(subject, sweep, up):
+                tally.expect(
+                    down.name in done.touched, down.name, f"did not change with an edit at {up.name}"
+                )
+            if not back.error:
+                tally.expect(
+                    up.name in back.kept, up.name, f"changed with an edit at {down.name}, which follows it"
+                )
+
+
+def _plain(name: str) -> str:
+    """Return a name within a block; one of several writes keeps its number, and so is in no row of the table."""
+    return name

@@ -1,0 +1,185 @@
+"""Stream equations: the stream after an add is the stream before it plus what is written, and nothing else."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from anylens.conformance.compare import ONE, gap, near, same_bits
+from anylens.conformance.report import Tally
+from anylens.conformance.subject import Subject, noise, said
+from anylens.conformance.witness import Seeker
+
+WRITES = ("hook_attn_out", "hook_cross_attn_out", "hook_mlp_out", "hook_conv_out", "hook_mixer_out")
+MIDS = ("hook_resid_mid", "hook_resid_mid_cross")
+Values = dict[str, torch.Tensor]
+Functions = dict[str, Callable[[torch.Tensor], torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One block as its names tell it: the states of its stream in order, and what is written between them."""
+
+    base: str
+    states: tuple[str, ...]
+    writes: tuple[str, ...]
+    norms: tuple[str, ...]  # those that stand on the stream itself
+
+
+def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
+    """Yield the residual blocks; the others are exempt, and noted."""
+    exempt = []
+    for base, block in subject.blocks():
+        names = [point.name for point in subject.of_block(base)]
+        last = {name: name.removeprefix(f"{base}.") for name in names}
+        writes = tuple(name for name in names if last[name].partition("[")[0] in WRITES)
+        mids = [name for name in names if last[name].partition("[")[0] in MIDS]
+        states = [f"{base}.hook_resid_pre", *mids, f"{base}.hook_resid_post"]
+        if block.kind == "transition" or not writes:
+            exempt.append(base)
+            continue
+        norms = [f"{base}.ln{n}.hook_normalized" for n in (1, 2, 3)]
+        on = tuple(name for name in norms if name in names) if block.kind == "post-norm" else ()
+        yield Way(base, tuple(states), writes, on)
+    if exempt:
+        tally.note(
+            f"exempt, as no add stands on their stream: {', '.join(exempt[:4])} ({len(exempt)} in all)"
+        )
+
+
+def add_up(subject: Subject, tally: Tally) -> None:
+    """Check the equations on the model's own values, and with noise in the place of everything written."""
+    exact = 0
+    for way in ways(subject, tally):
+        if not _complete(subject, tally, way):
+            continue
+        behind = functions_behind(subject, tally, way)
+        exact += _follow(tally, way, (subject.values, behind), "")
+        try:
+            values = _with_noise(subject, way)
+        except Exception as error:
+            tally.fail(way.base, f"with noise for its writes: {said(error)}")
+            continue
+        exact += _follow(tally, way, (values, behind), " once noise takes the place of what is written")
+    if exact:
+        tally.note(f"{exact} sums hold bit for bit, the others within {ONE[torch.float32]:g} (float32)")
+
+
+def _complete(subject: Subject, tally: Tally, way: Way) -> bool:
+    missing = [name for name in (*way.states, *way.writes) if name not in subject.values]
+    for name in missing:
+        tally.fail(name, "is needed for the block's stream equation, and there is no such value")
+    return not missing
+
+
+def _with_noise(subject: Subject, way: Way) -> Values:
+    """Read a block's stream while noise stands where its writes were; the writes are then known without reading."""
+    written: Values = {}
+
+    def replace(value: torch.Tensor, at: Any) -> torch.Tensor:
+        written[at.name] = noise(value)
+        return written[at.name].clone()
+
+    points = [subject.by_name[name] for name in (*way.states, *way.norms)]
+    _, cache = subject.read(points, hooks=dict.fromkeys(way.writes, replace))
+    return {**cache, **written}
+
+
+def _steps(way: Way) -> Iterator[tuple[tuple[str, ...], list[str], str]]:
+    """Yield what may be the stream before each sum, what is added, and the stream after it."""
+    writes = list(way.writes)
+    for number, (before, after) in enumerate(pairwise(way.states)):
+        rest = len(way.states) - 2 - number  # each sum that is still to come needs a write
+        taken = writes[: 1 if rest else len(writes)]
+        del writes[: len(taken)]
+        yield (before, *way.norms), taken, after
+
+
+def functions_behind(subject: Subject, tally: Tally, way: Way) -> Functions:
+    """Find the functions through which the model itself takes a sum before it is the stream: ResNet's activation."""
+    found: Functions = {}
+    for starts, taken, after in _steps(way):
+        wanted = subject.values[after]
+        sums = [_sum(subject.values, start, taken, wanted) for start in starts]
+        known = [one for one in sums if one is not None]
+        if any(near(wanted, one, ONE) for one in known):
+            continue
+        seeker = Seeker(known, wanted)
+        with seeker:
+            subject.own()
+        if seeker.function is not None:
+            found[after] = seeker.function
+            tally.note(f"{seeker.name} stands on the stream, between the last add and {after}")
+    return found
+
+
+def _follow(tally: Tally, way: Way, what: tuple[Values, Functions], when: str) -> int:
+    """Follow the stream through a block, and return how many sums hold bit for bit."""
+    (values, behind), exact = what, 0
+    for starts, taken, after in _steps(way):
+        sums = [one for start in starts if (one := _sum(values, start, taken, values[after])) is not None]
+        sums = [behind[after](one) for one in sums] if after in behind else sums
+        if len(taken) == 1 and any(same_bits(values[after], one) for one in sums):
+            exact += 1
+            tally.count += 1
+            continue
+        best = min((gap(values[after], one) for one in sums), default=float("inf"))
+        seen = f"is not {starts[0]} plus {' and '.join(taken)}{when}: they differ by {best:.1e}"
+        tally.expect(best <= ONE.get(values[after].dtype, 0.05), after, seen)
+    return exact
+
+
+def _sum(values: Values, start: str, writes: list[str], after: torch.Tensor) -> torch.Tensor | None:
+    """Add writes to a state, all in the shape of the state after; None if their sizes do not fit."""
+    total = values[start]
+    for name in writes:
+        written = values[name]
+        if written.numel() != total.numel():
+            try:
+                written = written.expand(total.shape)
+            except RuntimeError:
+                return None
+        total = total + written.reshape(total.shape)
+    return total.reshape(after.shape).to(after.dtype) if total.numel() == after.numel() else None
+
+
+def removed_writes(subject: Subject, tally: Tally) -> None:
+    """With one block's writes set to zero its stream stays as it was, bit for bit."""
+    for way in ways(subject, tally):
+        if not _complete(subject, tally, way):
+            continue
+        behind = functions_behind(subject, Tally(), way)
+        points = [subject.by_name[name] for name in (*way.states, *way.norms)]
+        try:
+            _, cache = subject.read(points, hooks=dict.fromkeys(way.writes, lambda value, _: value * 0))
+        except Exception as error:
+            tally.fail(way.base, f"with its writes set to zero: {said(error)}")
+            continue
+        for starts, _, after in _steps(way):
+            befores = [cache[name] for name in starts]
+            befores = [behind[after](one) for one in befores] if after in behind else befores
+            alike = any(_equal(one, cache[after]) for one in befores)
+            tally.expect(alike, after, f"is not {starts[0]} when nothing is written in between")
+
+
+def _equal(before: torch.Tensor, after: torch.Tensor) -> bool:
+    return before.numel() == after.numel() and bool((before.reshape(after.shape) == after).all())
+
+
+def hand_over(subject: Subject, tally: Tally) -> None:
+    """What leaves a block is what enters the next, bit for bit."""
+    blocks = [base for base, _ in subject.blocks()]
+    for base, following in pairwise(blocks):
+        if base.rpartition(".")[0] != following.rpartition(".")[0]:
+            continue
+        ends = [f"{base}.hook_normalized_resid_post", f"{base}.hook_resid_post"]
+        end = next((name for name in ends if name in subject.values), "")
+        start = f"{following}.hook_resid_pre"
+        if not end or start not in subject.values:
+            tally.fail(start, f"cannot be compared with what leaves {base}: one of the two has no value")
+            continue
+        own, seen = subject.values[end], subject.values[start]
+        alike = own.numel() == seen.numel() and same_bits(own.reshape(seen.shape), seen)
+        tally.expect(alike, start, f"is not {end}")

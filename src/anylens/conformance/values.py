@@ -1,0 +1,133 @@
+"""Values are what an independent plain hook sees at that moment, and stay so whatever happens afterwards."""
+
+from typing import Any
+
+import torch
+
+from anylens.anatomy.points import Point
+from anylens.conformance.compare import differences, gap, same_bits
+from anylens.conformance.report import Tally
+from anylens.conformance.subject import Subject, filled_memory, said
+from anylens.conformance.witness import Place, Sightings, Witness, place_of
+from anylens.core.tree import leaves
+
+
+def as_witnessed(subject: Subject, tally: Tally) -> None:
+    """Compare every native point, and every operand and result, with plain hooks that count instead of label."""
+    for group in subject.batches([*subject.native, *subject.ops]):
+        places = {point.name: place_of(point) for point in group}
+        seen = witnessed(subject, tally, set(places.values()))
+        values, _ = subject.read_each(group)
+        for name, value in values.items():
+            own = seen.get(places[name])
+            if own is None:
+                tally.fail(name, "no plain hook sees a tensor there")
+                continue
+            holds = same_bits(own, value) or _unwritten(subject, tally, name, places[name])
+            tally.expect(holds, name, f"differs by {gap(own, value):.1e} from what a plain hook sees")
+
+
+def _unwritten(subject: Subject, tally: Tally, name: str, place: Place) -> bool:
+    """Whether a place holds memory that nothing has written yet: once torch fills it, both see the same."""
+    witness = Witness(subject.model, [place])
+    with filled_memory(), witness.watching():
+        subject.own()
+    with filled_memory():
+        values, _ = subject.read_each([subject.lens.points[name]])
+    alike = name in values and same_bits(witness.seen[place], values[name])
+    if alike:
+        tally.note(f"{name} is memory that nothing has written yet; filled by torch, it is the same")
+    return alike
+
+
+def witnessed(subject: Subject, tally: Tally, places: set[Place]) -> dict[Place, torch.Tensor]:
+    """Run the model under the witness alone, and return what it saw."""
+    witness = Witness(subject.model, places)
+    with witness.watching():
+        output = subject.own()
+    found = differences(subject.output, output)
+    tally.expect(not found, "output under plain hooks", found[0] if found else "")
+    return witness.seen
+
+
+def at_blocks(subject: Subject, tally: Tally) -> None:
+    """Compare what enters and leaves each block's module, by a plain hook on it, with the stream's points."""
+    records = dict(subject.blocks())
+    seen: dict[tuple[str, int], tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
+    _watch_blocks(subject, {block.path for block in records.values()}, seen)
+    for base, block in records.items():
+        entered, left = seen.get((block.path, block.turn), ([], []))
+        ends = [f"{base}.hook_normalized_resid_post", f"{base}.hook_resid_post"]
+        end = next((name for name in ends if name in subject.by_name), "")
+        for name, tensors, side in (
+            (f"{base}.hook_resid_pre", entered, "enters"),
+            (end, left, "leaves"),
+        ):
+            if name in subject.values:
+                tally.expect(
+                    any(same_bits(tensor, subject.values[name]) for tensor in tensors),
+                    name,
+                    f"is none of the tensors whose way {side} call {block.turn} of {block.path}",
+                )
+
+
+def _watch_blocks(subject: Subject, paths: set[str], seen: dict[Any, Any]) -> None:
+    modules = dict(subject.model.named_modules())
+    turns = dict.fromkeys(paths, 0)
+    entering: dict[str, list[torch.Tensor]] = {}
+
+    def enter(path: str) -> Any:
+        def hook(_: Any, args: Any, kwargs: Any) -> None:
+            entering[path] = [tensor.detach().clone() for _, tensor in leaves((args, kwargs))]
+
+        return hook
+
+    def leave(path: str) -> Any:
+        def hook(_: Any, args: Any, output: Any) -> None:
+            left = [tensor.detach().clone() for _, tensor in leaves(output)]
+            seen[path, turns[path]] = (entering[path], left)
+            turns[path] += 1
+
+        return hook
+
+    handles = [modules[path].register_forward_pre_hook(enter(path), with_kwargs=True) for path in paths]
+    handles += [modules[path].register_forward_hook(leave(path)) for path in paths]
+    try:
+        subject.own()
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def own_memory(subject: Subject, tally: Tally) -> None:
+    """No captured value shares memory with the model, its input, its output, another capture, or any intermediate."""
+    for points in (subject.plain, subject.native):
+        for group in subject.batches(points):
+            try:
+                _apart(subject, tally, group)
+            except Exception as error:
+                tally.fail(f"{len(group)} points", said(error))
+
+
+def _apart(subject: Subject, tally: Tally, group: list[Point]) -> None:
+    args, kwargs = subject.fresh()
+    sightings = Sightings()
+    sightings.results = []
+    with torch.no_grad(), sightings:
+        output, cache = subject.lens.run_with_cache(*args, points=[point.name for point in group], **kwargs)
+    held = [*subject.model.parameters(), *subject.model.buffers()]
+    held += [tensor for _, tensor in leaves((args, kwargs, output))]
+    values = [tensor for _, tensor in leaves(dict(cache))]
+    mine = {id(tensor) for tensor in values}
+    taken = {memory(tensor) for tensor in (*held, *sightings.results) if id(tensor) not in mine}
+    for name, value in cache.items():
+        where = memory(value)
+        tally.expect(
+            where not in taken or not value.numel(), name, "shares its memory with a tensor of the model"
+        )
+        taken.add(where)
+
+
+def memory(tensor: torch.Tensor) -> int:
+    """Return where a tensor's memory begins."""
+    return tensor.untyped_storage().data_ptr() or id(tensor)

@@ -1,0 +1,236 @@
+"""An independent witness: plain torch hooks and a function mode of its own, with no lens.
+
+It counts calls and operations, where the lens goes by labels: on one and the same input both must find the same
+tensors. It can also change one of them, which says whether a value matters to the output at all.
+"""
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from anylens.anatomy.points import Point
+from anylens.anatomy.vocabulary import ACTIVATIONS, SILENT, function_name
+from anylens.conformance.compare import same_bits
+from anylens.core.axes import Layout
+from anylens.core.opened import OPENED
+from anylens.core.tree import leaves, replace
+
+name_of = lru_cache(maxsize=8192)(function_name)
+Place = tuple[Any, ...]  # path, call, what is there, side, slot
+Change = Callable[[torch.Tensor], torch.Tensor]
+
+
+def place_of(point: Point) -> Place:
+    """Return where a native point or a point of an operation is, in the words of the witness."""
+    tap = point.tap
+    what = point.name.rpartition(".hook_")[0].rpartition("op.")[2] if point.kind == "op" else "module"
+    return tap.path, tap.turn or 0, what, tap.side, tap.slot
+
+
+class Witness(TorchFunctionMode):
+    """Sees every call and every operation of a model; keeps copies at some places, changes the value at others."""
+
+    def __init__(self, model: nn.Module, wanted: Iterable[Place] = (), change: Change | None = None) -> None:
+        super().__init__()
+        self.paths = {id(module): path for path, module in model.named_modules()}
+        self.modules = list(model.modules())
+        self.wanted = set(wanted)
+        self.change = change
+        self.seen: dict[Place, torch.Tensor] = {}
+        self.calls: Counter[str] = Counter()
+        self.stack: list[tuple[str, int, Counter[str]]] = []
+
+    @contextmanager
+    def watching(self) -> Iterator["Witness"]:
+        """Put the hooks on and the mode in force, and take both away again."""
+        handles: list[Any] = []
+        for module in self.modules:
+            handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True, prepend=True))
+            handles.append(module.register_forward_hook(self._leave, with_kwargs=True))
+        try:
+            with self:
+                yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _visit(self, held: Any, place: Callable[[Any, int], Place], keys: list[Any]) -> Any:
+        for index, (key, tensor) in enumerate(list(leaves(held))):
+            here = place(keys[index], index)
+            if here not in self.wanted:
+                continue
+            self.seen[here] = tensor.detach().clone()
+            if self.change is not None:
+                held = replace(held, key, self.change(tensor))
+        return held
+
+    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        path = self.paths[id(module)]
+        call = self.calls[path]
+        self.calls[path] += 1
+        with torch._C.DisableTorchFunction():
+            names = _names(module, args, kwargs)
+            keys = [(name, *key) for name, value in names for key, _ in leaves(value)]
+            new = self._visit((args, kwargs), lambda key, _: (path, call, "module", "in", key), keys)
+        self.stack.append((path, call, Counter()))
+        return new
+
+    def _leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        while self.stack[-1][0] != self.paths[id(module)]:
+            self.stack.pop()
+        path, call, _ = self.stack.pop()
+        keys = [key for key, _ in leaves(output)]
+        with torch._C.DisableTorchFunction():
+            return self._visit(output, lambda key, _: (path, call, "module", "out", key), keys)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = name_of(func)
+        if not self.stack or name in SILENT:
+            return func(*args, **kwargs)
+        if func in OPENED:
+            with self:
+                return OPENED[func](*args, **kwargs)
+        return self._operation(func, name, args, kwargs)
+
+    def _operation(self, func: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
+        path, call, counts = self.stack[-1]
+        what = f"{name}.{counts[name]}"
+        operands = [tensor for _, tensor in leaves((args, kwargs))]
+        versions = [_version(tensor) for tensor in operands]
+        given = self._visit(
+            (args, kwargs), lambda _, index: (path, call, what, "in", index), [()] * len(operands)
+        )
+        result = func(*given[0], **given[1])
+        held = [tensor for _, tensor in leaves(result)]
+        mutated = [t for t, before in zip(operands, versions, strict=True) if _version(t) != before]
+        if held or mutated:
+            counts[name] += 1
+        result = self._visit(result, lambda _, index: (path, call, what, "out", index), [()] * len(held))
+        known = {id(tensor) for tensor in held}
+        for index, tensor in enumerate([t for t in mutated if id(t) not in known], len(held)):
+            self._in_place(tensor, (path, call, what, "out", index))
+        return result
+
+    def _in_place(self, tensor: torch.Tensor, here: Place) -> None:
+        """Look at a tensor that an operation changed in place without returning it."""
+        if here in self.wanted:
+            self.seen[here] = tensor.detach().clone()
+            if self.change is not None:
+                tensor.copy_(self.change(tensor))
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _names(module: nn.Module, args: Any, kwargs: Any) -> list[tuple[Any, Any]]:
+    """Name the arguments of a module as its forward does."""
+    names = _parameters(type(module).forward) if "forward" not in module.__dict__ else ()
+    return [
+        *((names[n] if n < len(names) else n, value) for n, value in enumerate(args)),
+        *kwargs.items(),
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of what can be passed by position, `self` left out."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = list(inspect.signature(forward).parameters.values())[1:]
+    return tuple(parameter.name for parameter in parameters if parameter.kind in positional)
+
+
+class Sightings(TorchFunctionMode):
+    """Looks out for given contents among the tensors that operations take.
+
+    It lies below the mode of a run, so that it sees what the model computes with, edits included. Copies do not
+    count: the lens makes them for itself.
+    """
+
+    def __init__(self, layout: Layout | None = None) -> None:
+        super().__init__()
+        self.wanted: dict[str, torch.Tensor] = {}
+        self.layout = layout
+        self.found: Counter[str] = Counter()
+        self.results: list[torch.Tensor] | None = None
+
+    def look(self, tensor: torch.Tensor) -> None:
+        """Count a tensor that has one of the contents looked for."""
+        seen = self.shown(tensor)
+        for name, content in self.wanted.items():
+            self.found[name] += seen is not None and same_bits(seen, content)
+
+    def shown(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return a tensor as the point would show it; None if it does not fit."""
+        if self.layout is None:
+            return tensor
+        if not any(tensor.numel() % max(content.numel(), 1) == 0 for content in self.wanted.values()):
+            return None
+        try:
+            return self.layout.view(tensor)[0]
+        except (ValueError, RuntimeError, IndexError):
+            return None
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = name_of(func)
+        if name in SILENT:
+            return func(*args, **kwargs)
+        if self.wanted and name not in ("clone", "detach", "copy"):
+            for _, tensor in leaves((args, kwargs)):
+                self.look(tensor)
+        result = func(*args, **kwargs)
+        if self.results is not None and name != "clone":
+            self.results += [tensor for _, tensor in leaves(result)]
+        return result
+
+
+class Counting(TorchFunctionMode):
+    """Counts the functions that reach torch, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.counts[name_of(func)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+class Seeker(TorchFunctionMode):
+    """Seeks the one activation that takes a sum and gives a result, in the model's own forward."""
+
+    def __init__(self, sums: list[torch.Tensor], wanted: torch.Tensor) -> None:
+        super().__init__()
+        self.sums = sums
+        self.wanted = wanted
+        self.name = ""
+        self.function: Change | None = None
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = name_of(func)
+        if name not in ACTIVATIONS or not args or not isinstance(args[0], torch.Tensor):
+            return func(*args, **kwargs)
+        given = args[0].detach().clone()
+        result = func(*args, **kwargs)
+        if any(same_bits(given, one) for one in self.sums) and same_bits(result.detach(), self.wanted):
+            self.name, rest = name, args[1:]
+            self.function = lambda value: func(value.clone(), *rest, **kwargs)
+        return result
