@@ -45,6 +45,7 @@ class Run:
         around: Run | None = active(id(self.root))
         if around is not None:
             self.plan = around.plan.joined(self.plan)
+            self.waiting = len(self.plan.sites)
         handles = self._install() if self.plan.sites else []
         try:
             with activated(id(self.root), self):
