@@ -36,17 +36,17 @@ def heads(found: Findings, material: Material, theme: Theme) -> Any:
     """Heads down, layers across: attention from the class token in the first picture."""
     maps = found.looking.gallery[0]
     layers, count = maps.shape[:2]
-    board, drawn = _board(layers + 1, count, theme, top=_top(maps), label="attention to one patch")
-    board.picture(0, 0, material.gallery.pixels[0])
+    board, drawn = _board(layers + 0.75, count, theme, top=_top(maps), label="attention to one patch")
     for head in range(count):
-        board.write(0, head, f"head {head}", at=(0.95, 0.5 if head else 1.22), ha="right")
+        board.write(0, head, f"head {head}", at=(0.62, 0.5), ha="right")
         for layer in range(layers):
-            board.heat(layer + 1, head, maps[layer, head], material.gallery.mask[0])
-    _titles(board, ["picture", *(f"layer {layer}" for layer in range(layers))])
+            board.heat(layer + 0.7, head, maps[layer, head], material.gallery.mask[0])
+    for layer in range(layers):
+        board.write(layer + 0.7, 0, f"layer {layer}", at=(0.5, -0.14))
     return drawn
 
 
-def _board(columns: int, rows: int, theme: Theme, *, top: float, label: str) -> tuple[Board, Any]:
+def _board(columns: float, rows: int, theme: Theme, *, top: float, label: str) -> tuple[Board, Any]:
     """Return a figure of panels with a line for titles above them and the scale of colour below."""
     width, height = columns * 1.1, rows * 1.1
     inch = 8.0 / width
@@ -181,10 +181,10 @@ def ablation(found: Findings, material: Material, theme: Theme) -> Any:
 
 def overview(found: Findings, material: Material, theme: Theme) -> Any:
     """One picture of it all: where the model looks, where the colour sits, when it moves, what an edit does."""
-    drawn = figure(8.8, 4.9, layout=None)
+    drawn = figure(8.8, 5.2, layout=None)
     _overview_looking(drawn, found, material, theme)
     _overview_patching(drawn, found, material, theme)
-    left, right = (drawn.add_axes((x, 0.11, 0.41, 0.34)) for x in (0.07, 0.575))
+    left, right = (drawn.add_axes((x, 0.105, 0.405, 0.33)) for x in (0.075, 0.58))
     _group_lines(left, found.patching, theme)
     left.set(title="the colour moves to the class token", ylabel="recovered", xlabel="after layer")
     left.set_xticks(
@@ -216,7 +216,7 @@ def _overview_patching(drawn: Any, found: Findings, material: Material, theme: T
         board.heat(column, 0, values[stage, 1:], material.clean.mask[0])
         board.number(column, 1.0, values[stage, 0].item())
         board.write(column, 1, stages(found.patching)[stage], at=(0.5, 0.74))
-    board.write(0, 1, "squares: class token", at=(0, 0.98), ha="left", fontsize=9, color=theme.muted)
+    board.write(0, 1, "squares: class token", at=(0, 0.95), ha="left", fontsize=9, color=theme.muted)
 
 
 FIGURES: dict[str, Draw] = {

@@ -1,0 +1,73 @@
+"""`anylens zoo`: the models that ship with the package and what they score, and their worlds to look at."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from anylens.core.errors import AnylensError, ZooError
+from anylens.zoo import card, entry, names
+
+WORLDS = ("shapes",)
+SPLIT = "held_out"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", help="list the models with their numbers (the default)")
+    show = actions.add_parser("show", help="draw samples of a world as one PNG")
+    show.add_argument("world", help=f"one of: {', '.join(WORLDS)}")
+    show.add_argument("--out", type=Path, help="file to write (default: WORLD.png)")
+    show.add_argument("--count", type=int, default=64, help="how many samples (default: %(default)s)")
+    show.add_argument("--seed", type=int, default=0, help="which samples (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the models, or draw a world."""
+    if arguments.action == "show":
+        out = arguments.out or Path(f"{arguments.world}.png")
+        print(show(arguments.world, out=out, count=arguments.count, seed=arguments.seed))
+    else:
+        print("\n\n".join(about(name) for name in names()))
+    return 0
+
+
+def about(name: str) -> str:
+    """What a model is, and its numbers."""
+    known = entry(name)
+    lines = [f"zoo:{name}", f"  {known.summary}", f"  class     {known.model_class.replace(':', '.')}"]
+    try:
+        facts = card(name)
+    except ZooError as error:
+        return "\n".join([*lines, f"  weights   {error}"])
+    size = f"{facts['parameters']:,} parameters, {facts['weights_bytes'] / 1e6:.1f} MB"
+    made = f"{facts['command']} (seed {facts['seed']}, {facts['seconds'] / 60:.0f} minutes)"
+    return "\n".join(
+        [*lines, f"  size      {size}", f"  made by   {made}", *_scores(facts.get("measured", {}))]
+    )
+
+
+def _scores(measured: dict[str, Any]) -> list[str]:
+    """The numbers measured on samples that the model was not trained on, single ones only."""
+    single = {name: value for name, value in measured.items() if isinstance(value, float)}
+    parts = measured.get("accuracy_of", {})
+    single |= {f"accuracy of {name}": value for name, value in parts.items()}
+    if not single:
+        return []
+    text = ", ".join(f"{name} {value:.2%}" for name, value in single.items())
+    return [f"  scores    {text} (on {measured['samples']:,} held-out samples)"]
+
+
+def show(world: str, *, out: Path, count: int, seed: int) -> str:
+    """Draw samples of a world into a PNG; returns what was written."""
+    if world not in WORLDS:
+        raise ZooError(f"the zoo has no world called {world!r}; it has {', '.join(WORLDS)}")
+    from anylens.zoo.worlds.contact_sheet import contact_sheet
+    from anylens.zoo.worlds.shapes import sample
+
+    sheet = contact_sheet(sample(count, seed=seed, split=SPLIT))
+    try:
+        sheet.save(out, format="PNG")
+    except OSError as error:
+        raise AnylensError(f"cannot write {out} ({error.strerror}); choose another file with --out") from None
+    return f"{out}: {count} pictures of the world {world}, seed {seed}"
