@@ -1,13 +1,17 @@
 """What every test starts from: offline, one thread per worker, the same random numbers."""
 
 import os
+import tempfile
 
 # before anything imports a library that reads them
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("MPLBACKEND", "Agg")
+# anatomies kept by an earlier run must not answer for the code of this one
+os.environ["ANYLENS_CACHE"] = tempfile.mkdtemp(prefix="anylens-tests-")
 
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +19,12 @@ import torch
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_is_removed():
+    yield
+    shutil.rmtree(os.environ["ANYLENS_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""A model with two voices, and the family that anylens knows it by."""
