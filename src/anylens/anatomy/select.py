@@ -10,6 +10,7 @@ from anylens.anatomy.streams import Stream, guess_slots, read_stream
 from anylens.anatomy.trace import Trace
 from anylens.core.names import join
 
+_STAGE = "stages"  # what a list is called whose index alone tells chains apart
 _PLAIN_WORDS = re.compile(r"_(model|tower|module)$")
 
 
@@ -156,16 +157,10 @@ def prefixes(holders: list[str]) -> list[str]:
             if len(rivals) < 2:
                 continue
             if part.isdigit() and (not parts or parts[-1] != path[depth - 1]):
-                parts.append(path[depth - 1])
+                parts.append(path[depth - 1] if parts else _STAGE)
             parts.append(_PLAIN_WORDS.sub("", part))
         names.append(parts)
-    return _distinct([_stage(parts) for parts in names], holders)
-
-
-def _stage(parts: list[str]) -> str:
-    if len(parts) == 2 and parts[1].isdigit():
-        return f"stages.{parts[1]}"
-    return ".".join(parts)
+    return _distinct([".".join(parts) for parts in names], holders)
 
 
 def _distinct(names: list[str], holders: list[str]) -> list[str]:

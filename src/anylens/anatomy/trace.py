@@ -27,7 +27,7 @@ class Op:
 
     number: int
     function: str
-    call: int  # the innermost module call; -1 outside all
+    call: int  # the innermost module call; -1 outside all, and for what a change through a view stands for
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     labels: tuple[str, ...]  # what it is computed from, seen from its scope, at growing depth: see `labels`

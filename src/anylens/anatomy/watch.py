@@ -30,8 +30,9 @@ class Enough(BaseException):
 class Registry:
     """Numbers tensors by identity and version."""
 
-    def __init__(self, parameters: dict[int, str]) -> None:
+    def __init__(self, parameters: dict[int, str], ops: list[Op]) -> None:
         self.parameters = parameters
+        self.ops = ops
         self.values: list[Value] = []
         self.known: dict[int, tuple[weakref.ref[torch.Tensor], int, int]] = {}
         self.touched: dict[int, int] = {}  # memory -> the last value made by a change in place
@@ -44,7 +45,7 @@ class Registry:
                 return entry[2]
             touched = self.touched.get(storage(tensor))  # changed through a view of the same memory
             if touched is not None:
-                return self.remember(tensor, touched)
+                return self.changed(tensor, entry[2], touched)
         return self.new(tensor, None)
 
     def new(self, tensor: torch.Tensor, maker: int | None) -> int:
@@ -53,6 +54,13 @@ class Registry:
         dtype = str(tensor.dtype).removeprefix("torch.")
         self.values.append(Value(number, tuple(tensor.shape), dtype, maker, parameter))
         return self.remember(tensor, number)
+
+    def changed(self, tensor: torch.Tensor, before: int, touched: int) -> int:
+        """Number a tensor anew that was changed through a view: an operation of nobody's scope stands for that."""
+        op = len(self.ops)
+        number = self.new(tensor, op)
+        self.ops.append(Op(op, "setitem", -1, (before, touched), (number,), ("setitem",)))
+        return number
 
     def remember(self, tensor: torch.Tensor, number: int) -> int:
         self.known[id(tensor)] = (weakref.ref(tensor), version(tensor), number)
@@ -76,8 +84,8 @@ class Watch(TorchFunctionMode):
         self.paths = {id(module): path for path, module in root.named_modules()}
         tensors = [*root.named_parameters(), *root.named_buffers()]
         self.names = {id(tensor): path for path, tensor in tensors}
-        self.registry = Registry(self.names)
         self.ops: list[Op] = []
+        self.registry = Registry(self.names, self.ops)
         self.calls: list[Call] = []
         self.stack: list[tuple[Call, Labeller]] = []
         self.turns: dict[str, int] = {}
