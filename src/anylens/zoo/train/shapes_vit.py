@@ -1,6 +1,6 @@
 """Trains `shapes-vit`: a vision transformer that names the colour and shape in a picture.
 
-Run `python -m anylens.zoo.train.shapes_vit`; it takes about half an hour on one core.
+Run `python -m anylens.zoo.train.shapes_vit`; it takes about 40 minutes on one core.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m anylens.zoo.train.shapes_vit", description=__doc__)
     parser.add_argument("--steps", type=int, default=5500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; more is not faster at this size")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, default=entry(NAME).folder, help="where to write the files")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
