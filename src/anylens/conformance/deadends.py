@@ -52,7 +52,9 @@ def matters(subject: Subject, point: Point, value: torch.Tensor) -> tuple[int, b
     inputs = [tensor for tensor in keeper.kept if tensor.requires_grad]
     if not (floats and inputs):
         return len(keeper.kept), False
-    gradients = torch.autograd.grad(weighed(floats), inputs, allow_unused=True)
+    gradients: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
+        weighed(floats), inputs, allow_unused=True
+    )
     return len(keeper.kept), any(g is not None and bool((g != 0).any()) for g in gradients)
 
 

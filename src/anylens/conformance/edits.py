@@ -44,6 +44,11 @@ def arrive_once(subject: Subject, tally: Tally, sweep: Sweep) -> None:
         tally.expect(done.calls == 1, point.name, f"the edit was asked {done.calls} times in one forward")
         twice = done.landed["twice"] + done.landed["twice over"]
         tally.expect(not twice, point.name, "the edit was applied twice")
+        tally.expect(
+            not done.landed["before"],
+            point.name,
+            "something in the model goes on with the value before the edit",
+        )
         if done.live:
             tally.expect(
                 done.landed["once"] > 0, point.name, "nothing in the model computes with the edited value"

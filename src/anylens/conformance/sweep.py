@@ -48,6 +48,7 @@ class Sweep:
                 output, cache = self.subject.read(watched, hooks={point.name: edit})
         except Exception as error:
             return Edited(said(error), edit.calls)
+        edit.sightings.wanted.pop("before", None)  # a cache in the output may hold it: it was filled earlier
         for tensor in tensors(output):
             edit.sightings.look(tensor)
         touched = frozenset(name for name in cache if not same_bits(base[name], cache[name]))
@@ -92,7 +93,7 @@ class OneEdit:
         """Change the value, and tell the sightings what to look out for."""
         self.calls += 1
         new = changed(value)
-        wanted = {"once": new}
+        wanted = {"once": new, "before": value}
         if value.is_floating_point():
             wanted |= {"twice": new + noise(value), "twice over": changed(new)}
         self.sightings.wanted = {name: tensor.clone() for name, tensor in wanted.items()}

@@ -42,6 +42,7 @@ class Witness(TorchFunctionMode):
         self.paths = {id(module): path for path, module in model.named_modules()}
         self.modules = list(model.modules())
         self.wanted = set(wanted)
+        self.scopes = {place[:2] for place in self.wanted}
         self.change = change
         self.seen: dict[Place, torch.Tensor] = {}
         self.calls: Counter[str] = Counter()
@@ -104,6 +105,8 @@ class Witness(TorchFunctionMode):
 
     def _operation(self, func: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
         path, call, counts = self.stack[-1]
+        if (path, call) not in self.scopes:
+            return func(*args, **kwargs)
         what = f"{name}.{counts[name]}"
         operands = [tensor for _, tensor in leaves((args, kwargs))]
         versions = [_version(tensor) for tensor in operands]
