@@ -37,15 +37,14 @@ class Intervention:
             return None
         index = select(self.where, value, at)
         part = value[index]
-        new = self.change(part, at)
-        fitted = torch.as_tensor(new, dtype=value.dtype, device=value.device)
         try:
-            fitted = fitted.expand(part.shape)
-        except RuntimeError:
+            new = self.change(part, at)
+            fitted = torch.as_tensor(new, dtype=value.dtype, device=value.device).expand(part.shape)
+        except RuntimeError as error:
             raise ShapeError(
-                f"{self.name} at {at.name} gives shape {list(fitted.shape)}, which does not fit the selected "
-                f"{list(part.shape)} of {' '.join(at.axes)}."
-            ) from None
+                f"{self.name} at {at.name} does not fit the selected part, {list(part.shape)} of "
+                f"{' '.join(at.axes)}: {error}."
+            ) from error
         return value.index_put(index, fitted) if self.where else fitted.clone()
 
     def __repr__(self) -> str:
