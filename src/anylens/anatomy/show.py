@@ -56,15 +56,25 @@ def summary(anatomy: Anatomy) -> str:
     return "; ".join(parts)
 
 
-def as_text(anatomy: Anatomy, canonical: list[Point], native: list[Point]) -> str:
-    """Write the table for a terminal."""
-    table = [HEADER, *rows(canonical), *rows(native[:MOST_NATIVE])]
+def table(points: Iterable[Point]) -> str:
+    """Write some points for a terminal."""
+    return "\n".join(_aligned(rows(points)))
+
+
+def _aligned(found: list[Row]) -> list[str]:
+    """Write rows in columns, under the header."""
+    table = [HEADER, *found]
     widths = [min(52, max(len(row[column]) for row in table)) for column in range(len(HEADER))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in table
     ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def as_text(anatomy: Anatomy, canonical: list[Point], native: list[Point]) -> str:
+    """Write the table for a terminal."""
+    lines = _aligned([*rows(canonical), *rows(native[:MOST_NATIVE])])
     more = len(native) - MOST_NATIVE
     if more > 0:
         lines.append(f"... and {more} more native points, <module path>.hook_in and .hook_out")
