@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 
 from anylens.conformance.compare import differences
 from anylens.conformance.report import Tally
+from anylens.conformance.sampling import every_nth
 from anylens.conformance.subject import Subject, changed, said, seeded
 from anylens.core.errors import RunError
 from anylens.lens import Lens
@@ -110,6 +111,10 @@ def _ways(subject: Subject) -> Iterator[tuple[str, Any]]:
     some = [points[0], points[len(points) // 2], points[-1]]
     yield "a run with every canonical and native point", lambda: subject.read([*points, *subject.native])
     yield "a run with operations", lambda: subject.read(subject.ops[:64])
+    edits = {point.name: lambda value, _: changed(value) for point in points}
+    yield "an edit at every canonical point at once", lambda: subject.edit(edits)
+    for point in every_nth([point for point in subject.ops if point.tap.side == "in"], 8):
+        yield f"an edit at {point.name}", lambda p=point: _if_taken(subject, p.name)
     for point in some:
         yield f"an edit at {point.name}", lambda p=point: subject.edit({p.name: lambda v, _: changed(v)})
         yield (
@@ -123,6 +128,12 @@ def _ways(subject: Subject) -> Iterator[tuple[str, Any]]:
         yield f"a hook at {point.name} that raises", lambda p=point: _raising(subject, p.name)
     yield "an input that the model refuses", lambda: _refused(subject, points[0].name)
     yield "detach", subject.lens.detach
+
+
+def _if_taken(subject: Subject, name: str) -> None:
+    """Edit an operand, which may be a parameter; the model may refuse what it gets."""
+    with suppress(Exception):
+        subject.edit({name: lambda value, _: changed(value)})
 
 
 def _in_place(subject: Subject, name: str) -> None:
