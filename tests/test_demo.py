@@ -79,14 +79,12 @@ def test_the_code_on_the_page_gives_its_numbers(script, numbers):
     torch.testing.assert_close(script["grid"].recovered[0], recovered[:-1], atol=1e-4, rtol=1e-3)
 
     labels = script["lens"].model.config.id2label
-    named = [labels[n].split()[0] for n in script["output"].logits.argmax(-1).tolist()]
-    layer = script["STEERED"]
-    share = named.count("blue") / len(named)
-    assert share == pytest.approx(numbers["steering"]["by_layer"][layer]["target"], abs=1e-5)
+    assert {labels[n] for n in script["output"].logits.argmax(-1).tolist()} == {"blue star"}
+    assert script["point"] == "blocks.0.attn.hook_z"
 
     colours = [labels[n].split()[0] for n in script["without"].logits.argmax(-1).tolist()]
     right = [scene.colour == colour for scene, colour in zip(script["test"].scenes, colours, strict=True)]
-    cell = numbers["ablation"]["accuracy_without"][script["LAYER"]][script["HEAD"]]
+    cell = numbers["ablation"]["accuracy_without"][0][script["head"]]
     assert sum(right) / len(right) == pytest.approx(cell[0], abs=1e-5)
 
 
@@ -98,9 +96,13 @@ def test_what_it_claims_is_so(numbers):
     assert groups["object patches"][0] > 0.99
     assert groups["class token"][-1] > 0.99
     layer = numbers["steering"]["layer"]
-    assert numbers["steering"]["by_layer"][layer]["target"] > 0.9
-    assert numbers["steering"]["by_layer"][layer]["shape"] > 0.9
-    assert numbers["steering"]["by_layer_random"][layer]["target"] < 0.1
+    own, shared, random = (
+        numbers["steering"]["by_layer"][kind][layer] for kind in ("own", "shared", "random")
+    )
+    assert own["target"] > 0.9
+    assert own["shape"] > 0.9
+    assert shared["target"] < 0.3
+    assert random["target"] < 0.1
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(capsys, tmp_path):

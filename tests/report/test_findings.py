@@ -4,7 +4,7 @@ import torch
 
 from anylens.analysis.directions import difference_of_means
 from anylens.report.tour.findings import as_numbers
-from anylens.report.tour.steering import STRENGTHS
+from anylens.report.tour.steering import KINDS, STRENGTHS, vectors_of
 
 
 def test_attention_on_the_object_is_the_sum_over_its_patches(tour):
@@ -34,24 +34,35 @@ def test_the_colour_starts_in_the_object_and_ends_in_the_class_token(tour):
     assert (material.clean.mask == material.corrupted.mask).all()
 
 
-def test_steering_is_what_adding_the_direction_by_hand_gives(tour):
+def test_steering_is_what_adding_the_vectors_by_hand_gives(tour):
     lens, material, found, _ = tour
     point = f"blocks.{found.steering.layer}.hook_resid_post"
-    towards, away = ({"pixel_values": side.inputs} for side in (material.towards, material.away))
-    way = difference_of_means(lens, towards, away, points=point)[point][0]
+    shapes = material.labels.shape
+    expected = []
+    for inputs, answer in zip(material.steered.inputs, material.steered.answers, strict=True):
+        same = shapes[material.away.answers] == shapes[answer]
+        towards, away = ({"pixel_values": side.inputs[same]} for side in (material.towards, material.away))
+        way = difference_of_means(lens, towards, away, points=point)[point][0]
 
-    def push(value, at):
-        value[:, 0] += way
-        return value
+        def push(value, at, way=way):
+            value[:, 0] += way
+            return value
 
-    after = lens.run_with_hooks(pixel_values=material.steered.inputs, hooks={point: push}).logits.argmax(-1)
-    assert torch.equal(found.steering.after, after)
+        expected.append(lens.run_with_hooks(pixel_values=inputs[None], hooks={point: push}).logits.argmax())
+    assert torch.equal(found.steering.after, torch.stack(expected))
     before = lens.model(pixel_values=material.steered.inputs).logits.argmax(-1)
     assert torch.equal(found.steering.before, before)
-    assert found.steering.strengths[STRENGTHS.index(1.0)] == found.steering.layers[found.steering.layer]
-    assert (
-        found.steering.random[0] == found.steering.strengths[0]
-    )  # strength 0: no edit, whatever the direction
+
+
+def test_steering_compares_like_with_like(tour):
+    lens, material, found, _ = tour
+    steering = found.steering
+    for kind in KINDS:
+        assert steering.by_strength[kind][STRENGTHS.index(1.0)] == steering.by_layer[kind][steering.layer]
+        assert steering.by_strength[kind][0] == steering.by_strength["own"][0]  # strength 0 is no edit
+    vectors = vectors_of(lens, material)
+    for own, random in zip(vectors["own"], vectors["random"], strict=True):
+        torch.testing.assert_close(own.norm(dim=-1), random.norm(dim=-1))
 
 
 def test_ablation_is_what_setting_the_mean_by_hand_gives(tour):
@@ -81,7 +92,7 @@ def test_every_step_is_told_with_its_numbers(tour):
     assert len(said) == 5
     text = " ".join(words for _, words in said)
     assert f"{found.looking.chance:.0%}" in text
-    assert f"{found.steering.controls[found.steering.layer].target:.0%}" in text
+    assert f"{found.steering.best('shared').target:.0%}" in text
     assert f"mean over {len(material.clean)} pairs" in text
 
 

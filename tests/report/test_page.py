@@ -40,7 +40,8 @@ def test_tables_hold_what_was_found(page, tour):
     shares = found.looking.on_object
     assert [row[:-1] for row in html.numbers("attention")] == shares.tolist()
     assert html.numbers("patching") == found.patching.means.tolist()
-    assert [row[0] for row in html.numbers("steering")] == [rate.target for rate in found.steering.strengths]
+    steered = found.steering.by_layer["own"]
+    assert [row[:2] for row in html.numbers("steering")] == [[r.target, r.shape] for r in steered]
     assert len(html.numbers("ablation")) == shares.numel()
 
 

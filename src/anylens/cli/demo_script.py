@@ -10,7 +10,7 @@ from anylens.analysis.patching import patch_grid
 from anylens.zoo.worlds import shapes
 
 lens = anylens.load("zoo:shapes-vit")
-test = shapes.sample(96, seed=0, split="held_out")
+test = shapes.sample(64, seed=0, split="held_out")
 print(lens.points)
 
 # %% attention: how much of the class token's attention to the patches lands on the object
@@ -36,26 +36,25 @@ grid = patch_grid(
 )
 print(grid.recovered[0])  # point, position: 0 is the blue picture's answer, 1 the red one's
 
-# %% steering: push the class token from red to blue
-scenes = shapes.sample(128, seed=1, split="train").scenes
-reds, blues = (shapes.ShapesBatch.of(replace(s, colour=c) for s in scenes) for c in ("red", "blue"))
-point = "blocks.4.hook_resid_post"
-way = difference_of_means(
-    lens, {"pixel_values": blues.pixel_values}, {"pixel_values": reds.pixel_values}, points=point
-)
-others = shapes.ShapesBatch.of(
-    replace(s, colour="red") for s in shapes.sample(48, seed=2, split="held_out").scenes
-)
-output = lens.run_with_hooks(
-    pixel_values=others.pixel_values, hooks={point: anylens.add(way[point][0]).on(pos=0)}
-)
+
+# %% steering: push the class token of red stars to blue
+def stars(split, seed, count, colour):
+    """Stars of a colour, as the model takes them."""
+    scenes = [s for s in shapes.sample(count, seed=seed, split=split).scenes if s.shape == "star"]
+    return {"pixel_values": shapes.ShapesBatch.of(replace(s, colour=colour) for s in scenes).pixel_values}
+
+
+point = "blocks.3.hook_resid_post"
+way = difference_of_means(lens, stars("train", 1, 96, "blue"), stars("train", 1, 96, "red"), points=point)[
+    point
+]
+output = lens.run_with_hooks(stars("held_out", 2, 40, "red"), hooks={point: anylens.add(way[0]).on(pos=0)})
 print([lens.model.config.id2label[label] for label in output.logits.argmax(-1).tolist()])
 
 # %% ablation: take one head away, by setting it to its mean over other pictures
-point, head = "blocks.3.attn.hook_z", 2
-_, cache = lens.run_with_cache(pixel_values=shapes.sample(128, seed=1).pixel_values, points=point)
+point, head = "blocks.0.attn.hook_z", 1
+_, cache = lens.run_with_cache(pixel_values=shapes.sample(96, seed=1).pixel_values, points=point)
 mean = cache[point].mean(0)[:, [head]]
-without = lens.run_with_hooks(
-    pixel_values=test.pixel_values, hooks={point: anylens.ablate(mean).on(head=head)}
-)
+hooks = {point: anylens.ablate(mean).on(head=head)}
+without = lens.run_with_hooks(pixel_values=test.pixel_values, hooks=hooks)
 print(without.logits.argmax(-1))

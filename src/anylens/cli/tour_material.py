@@ -1,6 +1,6 @@
 """The pictures of the demo, drawn from the zoo's world of shapes; the report itself knows no world."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ import torch
 from anylens.report.tour.material import Labels, Material, Pictures
 from anylens.zoo.worlds.shapes import FACTORS, Scene, ShapesBatch, masks, sample
 
-TEST, TRAIN, PAIRS, STEERED = 96, 128, 24, 48
+TEST, TRAIN, PAIRS, STEERED = 64, 96, 16, 40
 AWAY, TOWARDS = "red", "blue"
 SCRIPT = Path(__file__).with_name("demo_script.py")
 FIRST = Scene(shape="star", colour="red", size="large", background="gradient", x=19, y=13, noise_seed=7)
 SHOW = ("star", "ring", "triangle", "cross", "square")
 
 
-def material_of(model: Any, *, name: str) -> Material:
-    """Draw the pictures for a model of the shapes world."""
+def material_of(model: Any, *, name: str, measured: Mapping[str, Any]) -> Material:
+    """Draw the pictures for a model of the shapes world; `measured` are the numbers on its card."""
     names = tuple(model.config.id2label[number] for number in range(model.config.num_labels))
     test = sample(TEST, seed=0, split="held_out").scenes
     pairs = (FIRST, *(in_colour(sample(PAIRS - 1, seed=1, split="held_out").scenes, AWAY)))
@@ -29,7 +29,7 @@ def material_of(model: Any, *, name: str) -> Material:
 
     return Material(
         model=name,
-        facts=facts_of(model),
+        facts=facts_of(model, measured),
         labels=Labels(names, FACTORS["colour"], FACTORS["shape"]),
         test=pictures(test),
         gallery=pictures(gallery(test)),
@@ -43,13 +43,15 @@ def material_of(model: Any, *, name: str) -> Material:
     )
 
 
-def facts_of(model: Any) -> dict[str, Any]:
+def facts_of(model: Any, measured: Mapping[str, Any]) -> dict[str, Any]:
     """What the model is."""
     return {
         "class": type(model).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": model.config.num_hidden_layers,
         "heads": model.config.num_attention_heads,
+        "accuracy": measured["accuracy"],
+        "samples": measured["samples"],
         "patches": (model.config.image_size // model.config.patch_size) ** 2,
     }
 

@@ -8,14 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anylens.core.optional import require
 from anylens.report.theme import HEAT, Theme
+
+GAP = 0.1  # between panels, in panels
+TICKS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of a scale from 0 to 1 on which small values take more room
 
 
 class Board:
     """Square panels by column and row, counted from the top left; a panel's side is the unit of length.
 
     area: left, top, width and height of the board on the figure, in panels. inch: a panel's side in inches. top: the
-    value at the end of the colour scale, which starts at 0.
+    value at the end of the colour scale, which starts at 0. gamma: below 1, small values take more of the scale.
     """
 
     def __init__(
@@ -26,9 +30,9 @@ class Board:
         *,
         top: float = 1.0,
         inch: float = 1.0,
-        gap: float = 0.1,
+        gamma: float = 1.0,
     ) -> None:
-        self.theme, self.top, self.step = theme, top, 1 + gap
+        self.theme, self.top, self.gamma, self.step = theme, top, gamma, 1 + GAP
         left, upper, width, height = area
         whole = [side / inch for side in drawn.get_size_inches()]
         place = (left / whole[0], 1 - (upper + height) / whole[1], width / whole[0], height / whole[1])
@@ -59,7 +63,13 @@ class Board:
         """Show one number as a square of colour, smaller than a panel, with the number in it."""
         inset = (1 - size) / 2 / self.step
         self._image(torch.tensor([[value]]), (column + inset, row), size)
-        self.write(column, row, f"{value:.2f}", at=(0.5, size / 2), color=on_heat(value / self.top))
+        self.write(
+            column,
+            row,
+            f"{value:.2f}",
+            at=(0.5, size / 2),
+            color=on_heat(max(0.0, value / self.top) ** self.gamma),
+        )
 
     def write(self, column: float, row: float, text: str, *, at: tuple[float, float], **style: Any) -> None:
         """Write at a place of a panel: (0.5, 0.5) is its centre, (0.5, -0.1) above it."""
@@ -71,8 +81,7 @@ class Board:
         image = self.axes.imshow(
             values.numpy(),
             cmap=HEAT,
-            vmin=0,
-            vmax=self.top,
+            norm=scale(self.top, self.gamma),
             extent=(x, x + size, y + size, y),
             interpolation="nearest",
             aspect="auto",
@@ -81,11 +90,21 @@ class Board:
         self.axes.set(xlim=self.axes.get_xlim(), ylim=self.axes.get_ylim())
 
 
-def bar(drawn: Any, place: tuple[float, float, float, float], *, top: float, label: str, form: str) -> None:
+def scale(top: float, gamma: float = 1.0) -> Any:
+    """Return the colour scale from 0 to `top`; what lies outside takes the colour of the end."""
+    return require("matplotlib.colors", extra="plots").PowerNorm(gamma, vmin=0, vmax=top, clip=True)
+
+
+def bar(
+    drawn: Any, place: tuple[float, float, float, float], *, top: float, label: str, gamma: float = 1.0
+) -> None:
     """Draw the colour scale, lying, at a place in parts of the figure: left, bottom, width, height."""
     axes = drawn.add_axes(place)
-    axes.imshow(torch.linspace(0, 1, 256)[None].numpy(), cmap=HEAT, aspect="auto", extent=(0, top, 0, 1))
-    axes.set(yticks=[], xticks=[0, top / 2, top], xticklabels=[format(t, form) for t in (0, top / 2, top)])
+    axes.imshow(torch.linspace(0, 1, 256)[None].numpy(), cmap=HEAT, aspect="auto", extent=(0, 1, 0, 1))
+    ticks = (0.0, top / 2, top) if gamma == 1 else TICKS
+    axes.set(
+        yticks=[], xticks=[(tick / top) ** gamma for tick in ticks], xticklabels=[f"{t:.2g}" for t in ticks]
+    )
     axes.set_xlabel(label)
     for spine in axes.spines.values():
         spine.set_visible(False)

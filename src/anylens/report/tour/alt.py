@@ -37,8 +37,8 @@ def _over_picture(found: Findings, material: Material) -> str:
 
 def _grid(found: Findings, material: Material) -> str:
     return (
-        "The same as a map of layer by position: bright cells are in the patches of the object in the first layers, "
-        "and in the class token in the last."
+        "The same as a map of layer by position: bright cells are in the patches of the object before the first "
+        "layer, and in the class token after the last ones."
     )
 
 
@@ -50,10 +50,11 @@ def _groups(found: Findings, material: Material) -> str:
 
 
 def _steering(found: Findings, material: Material) -> str:
-    rates = ", ".join(words.percent(rate.target) for rate in found.steering.layers)
+    rates = ", ".join(words.percent(rate.target) for rate in found.steering.by_layer["own"])
     return (
-        f"Left: share of pictures named {material.target} when the direction is added after each layer: {rates}. "
-        f"Right: the same after layer {found.steering.layer} for growing strength. Random directions beside both."
+        f"Left: share of pictures named {material.target} when the vector for their shape is added after each layer: "
+        f"{rates}. Right: the same after layer {found.steering.layer} for growing strength. One vector for all shapes, "
+        "and random ones, beside both."
     )
 
 

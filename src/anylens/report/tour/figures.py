@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anylens.report.board import Board, bar, on_heat
+from anylens.report.board import TICKS, Board, bar, on_heat, scale
 from anylens.report.theme import HEAT, Theme, figure
 from anylens.report.tour.ablation import WORDS
 from anylens.report.tour.findings import Findings
@@ -17,6 +17,9 @@ from anylens.report.tour.patching import GROUPS, Patching
 from anylens.report.tour.steering import STRENGTHS, Rates
 
 Draw = Callable[[Findings, Material, Theme], Any]
+
+
+GAMMA = 0.5  # of the colour scale where single patches hold little: small values stay visible
 
 
 def attention(found: Findings, material: Material, theme: Theme) -> Any:
@@ -52,7 +55,7 @@ def _board(columns: float, rows: int, theme: Theme, *, top: float, label: str) -
     inch = 8.0 / width
     drawn = figure(8.0, (height + 1.0) * inch, layout=None)
     board = Board(drawn, (0.05, 0.3, width - 0.1, height), theme, top=top, inch=inch)
-    bar(drawn, (0.36, 0.46 / (height + 1.0), 0.3, 0.1 / (height + 1.0)), top=top, label=label, form=".2f")
+    bar(drawn, (0.36, 0.46 / (height + 1.0), 0.3, 0.1 / (height + 1.0)), top=top, label=label)
     return board, drawn
 
 
@@ -73,7 +76,7 @@ def over_picture(found: Findings, material: Material, theme: Theme) -> Any:
     width = (len(values) + 1.15) * 1.1
     inch = 8.0 / width
     drawn = figure(8.0, 3.45 * inch, layout=None)
-    board = Board(drawn, (0.0, 0.3, width, 2.2), theme, inch=inch)
+    board = Board(drawn, (0.0, 0.3, width, 2.2), theme, inch=inch, gamma=GAMMA)
     for row, (side, title) in enumerate(((material.clean, "clean"), (material.corrupted, "corrupted"))):
         board.picture(0.05, row * 1.14, side.pixels[0])
         board.write(0.05, row * 1.14, title, at=(0.5, -0.14))
@@ -82,7 +85,7 @@ def over_picture(found: Findings, material: Material, theme: Theme) -> Any:
         board.write(column + 1.2, 0, title, at=(0.5, -0.14))
         board.number(column + 1.2, 1.14, values[column, 0].item())
     board.write(1.2, 1.14, "class token, alone", at=(0.22, 0.72), ha="left")
-    bar(drawn, (0.36, 0.145, 0.34, 0.035), top=1, label="logit difference recovered", form=".1f")
+    bar(drawn, (0.36, 0.145, 0.34, 0.035), top=1, label="logit difference recovered", gamma=GAMMA)
     return drawn
 
 
@@ -99,7 +102,9 @@ def grid(found: Findings, material: Material, theme: Theme) -> Any:
     drawn = figure(8.0, 3.1)
     axes = drawn.subplots()
     rows = torch.arange(len(values) + 1) - 0.5
-    image = axes.pcolormesh(edges.numpy(), rows.numpy(), values[:, order].numpy(), cmap=HEAT, vmin=0, vmax=1)
+    image = axes.pcolormesh(
+        edges.numpy(), rows.numpy(), values[:, order].numpy(), cmap=HEAT, norm=scale(1, GAMMA)
+    )
     axes.set_yticks(range(len(values)), stages(found.patching))
     axes.invert_yaxis()
     for end in ends[1:3]:
@@ -111,7 +116,7 @@ def grid(found: Findings, material: Material, theme: Theme) -> Any:
     ]
     axes.set_xticks([(a + b) / 2 for a, b in pairwise(ends)], names)
     _flat(axes)
-    _bar(drawn, image, axes, "logit difference\nrecovered")
+    _bar(drawn, image, axes, "logit difference\nrecovered", ticks=TICKS)
     return drawn
 
 
@@ -124,7 +129,7 @@ def groups(found: Findings, material: Material, theme: Theme) -> Any:
     _group_lines(axes, patching, theme)
     axes.set_xticks(where, stages(patching))
     axes.set(ylabel="logit difference\nrecovered")
-    axes.legend(loc="center left", frameon=False)
+    axes.legend(loc="center right", frameon=False)
     return drawn
 
 
@@ -142,21 +147,31 @@ def _group_lines(axes: Any, patching: Patching, theme: Theme) -> None:
 def steering(found: Findings, material: Material, theme: Theme) -> Any:
     """Left, by layer; right, by strength at the best layer."""
     steered = found.steering
-    drawn = figure(8.0, 3.5)
+    drawn = figure(8.0, 3.6)
     left, right = drawn.subplots(1, 2, sharey=True)
-    _rates(left, range(len(steered.layers)), steered.layers, steered.controls, theme)
-    left.set(xlabel="layer after which it is added", ylabel="share of pictures", title="the whole direction")
-    _rates(right, STRENGTHS, steered.strengths, steered.random, theme)
-    right.set(xlabel="strength (1: the whole direction)", title=f"after layer {steered.layer}")
-    names = [f"named {material.target}", "shape still right", f"random direction: named {material.target}"]
-    drawn.legend(right.lines[:3], names, loc="outside lower center", ncols=3, frameon=False)
+    _rates(left, range(len(steered.by_layer["own"])), steered.by_layer, theme)
+    left.set(xlabel="layer after which it is added", ylabel=f"share of {material.origin} pictures")
+    left.set_title("by layer, strength 1")
+    _rates(right, STRENGTHS, steered.by_strength, theme)
+    right.set(xlabel="times the vector", title=f"by strength, after layer {steered.layer}")
+    names = [name.format(target=material.target) for name in LINES]
+    drawn.legend(right.lines[:4], names, loc="outside lower center", ncols=2, frameon=False)
     return drawn
 
 
-def _rates(axes: Any, where: Any, edited: tuple[Rates, ...], random: tuple[Rates, ...], theme: Theme) -> None:
-    axes.plot(where, [r.target for r in edited], "-o", color=theme.lines[1])
-    axes.plot(where, [r.shape for r in edited], "-s", color=theme.lines[0], markerfacecolor=theme.page)
-    axes.plot(where, [r.target for r in random], "--^", color=theme.lines[2])
+LINES = (
+    "vector for their shape: named {target}",
+    "vector for their shape: shape right",
+    "one vector for all shapes: named {target}",
+    "random vector: named {target}",
+)
+
+
+def _rates(axes: Any, where: Any, edits: dict[str, tuple[Rates, ...]], theme: Theme) -> None:
+    axes.plot(where, [r.target for r in edits["own"]], "-o", color=theme.lines[1])
+    axes.plot(where, [r.shape for r in edits["own"]], ":D", color=theme.lines[1], mfc=theme.page, lw=1.6)
+    axes.plot(where, [r.target for r in edits["shared"]], "-s", color=theme.lines[0])
+    axes.plot(where, [r.target for r in edits["random"]], "--", color=theme.lines[2])
     axes.set(ylim=(-0.04, 1.06), yticks=[0, 0.5, 1], yticklabels=["0%", "50%", "100%"], xticks=list(where))
     axes.grid(axis="y")
 
@@ -184,17 +199,19 @@ def overview(found: Findings, material: Material, theme: Theme) -> Any:
     drawn = figure(8.8, 5.2, layout=None)
     _overview_looking(drawn, found, material, theme)
     _overview_patching(drawn, found, material, theme)
-    left, right = (drawn.add_axes((x, 0.105, 0.405, 0.33)) for x in (0.075, 0.58))
+    left, right = (drawn.add_axes((x, 0.105, 0.405, 0.32)) for x in (0.075, 0.58))
     _group_lines(left, found.patching, theme)
     left.set(title="the colour moves to the class token", ylabel="recovered", xlabel="after layer")
     left.set_xticks(
         range(len(found.patching.means)), ["start", *map(str, range(len(found.patching.means) - 1))]
     )
-    left.legend(frameon=False, fontsize=9, loc="center left")
-    _rates(right, STRENGTHS, found.steering.strengths, found.steering.random, theme)
-    right.set(title=f"a vector turns {material.origin} into {material.target}", xlabel="times the vector")
-    names = [f"named {material.target}", "shape still right", "random vector"]
-    right.legend(right.lines[:3], names, frameon=False, fontsize=9, loc="center right")
+    left.legend(frameon=False, fontsize=8.5, loc="center right", bbox_to_anchor=(1.02, 0.47))
+    _rates(right, range(len(found.steering.by_layer["own"])), found.steering.by_layer, theme)
+    right.set(title=f"a vector turns {material.origin} into {material.target}", xlabel="added after layer")
+    names = [f"named {material.target}", "shape still right", "one vector for all shapes", "random vector"]
+    right.legend(
+        right.lines[:4], names, frameon=False, fontsize=8.5, loc="center right", bbox_to_anchor=(1, 0.4)
+    )
     return drawn
 
 
@@ -210,7 +227,7 @@ def _overview_looking(drawn: Any, found: Findings, material: Material, theme: Th
 
 def _overview_patching(drawn: Any, found: Findings, material: Material, theme: Theme) -> None:
     values = found.patching.grid.recovered[0]
-    board = Board(drawn, (4.95, 0.4, 4.3, 2.2), theme, inch=0.95)
+    board = Board(drawn, (4.95, 0.4, 4.3, 2.2), theme, inch=0.95, gamma=GAMMA)
     board.write(0, 0, f"where {material.origin} sits in a {material.origin} star", at=(0, -0.2), ha="left")
     for column, stage in enumerate(torch.linspace(0, len(values) - 1, 4).round().int().tolist()):
         board.heat(column, 0, values[stage, 1:], material.clean.mask[0])
@@ -236,8 +253,8 @@ def _top(maps: Tensor) -> float:
     return maps.flatten().quantile(0.995).item()
 
 
-def _bar(drawn: Any, image: Any, cells: Any, label: str) -> None:
-    bar = drawn.colorbar(image, ax=cells, shrink=0.8, pad=0.015, aspect=28)
+def _bar(drawn: Any, image: Any, cells: Any, label: str, *, ticks: Any = None) -> None:
+    bar = drawn.colorbar(image, ax=cells, shrink=0.8, pad=0.015, aspect=28, ticks=ticks)
     bar.set_label(label)
     bar.outline.set_visible(False)
 

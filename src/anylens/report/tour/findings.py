@@ -41,7 +41,7 @@ def study(lens: Lens, material: Material, *, say: Say, tick: Tick) -> Findings:
     say("Where does it look?", words.looking(looking))
     patching = patch(lens, material, lambda done, of: tick("pairs patched", done, of))
     say("Where does the colour sit, and when does it move?", words.patching(patching))
-    steering = steer(lens, material)
+    steering = steer(lens, material, lambda done, of: tick("edits tried", done, of))
     say("Can it be pushed to another colour?", words.steering(steering, material))
     ablation = without_heads(lens, material, lambda done, of: tick("heads ablated", done, of))
     say("Which heads matter?", words.ablation(ablation))
@@ -72,11 +72,9 @@ def as_numbers(found: Findings) -> dict[str, Any]:
         },
         "steering": {
             "layer": steering.layer,
-            "by_layer": [vars(rates) for rates in steering.layers],
-            "by_layer_random": [vars(rates) for rates in steering.controls],
+            "by_layer": {kind: [vars(r) for r in rates] for kind, rates in steering.by_layer.items()},
             "strengths": list(STRENGTHS),
-            "by_strength": [vars(rates) for rates in steering.strengths],
-            "by_strength_random": [vars(rates) for rates in steering.random],
+            "by_strength": {kind: [vars(r) for r in rates] for kind, rates in steering.by_strength.items()},
         },
         "ablation": {
             "words": list(WORDS),

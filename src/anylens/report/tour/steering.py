@@ -1,5 +1,10 @@
-"""Steering: the model is pushed from one colour to another by a vector added to its class token."""
+"""Steering: the model is pushed from one colour to another by a vector added to its class token.
 
+Three vectors are compared: the difference of means over pictures of the same shape, that over pictures of all shapes,
+and a random one. Where the first works and the second does not, the model keeps colour and shape together.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +17,10 @@ from anylens.report.tour.material import Material
 from anylens.running.interventions import add
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
-CONTROLS = 2  # random directions
+KINDS = ("own", "shared", "random")
+POINTS = "blocks.*.hook_resid_post"
+
+Vectors = Float[Tensor, "picture d_model"]
 
 
 @dataclass(frozen=True)
@@ -25,69 +33,73 @@ class Rates:
 
 @dataclass(frozen=True)
 class Steering:
-    """What the edit does to pictures that the direction was not made from.
+    """What the edit does to pictures that the vectors were not made from, for each of `KINDS`.
 
-    layers: at each layer, with the direction as it is. controls: the same with random directions of the same length,
-    mean over some. strengths, random: at one layer, with the direction and random ones times each of `STRENGTHS`.
-    before, after: the labels of the pictures, without the edit and with it at strength 1.
+    by_layer: after each layer, at strength 1. layer: the first at which the own vectors do most. by_strength: there,
+    for each of `STRENGTHS`. before, after: the labels without the edit, and with the own vectors at strength 1.
     """
 
-    layers: tuple[Rates, ...]
-    controls: tuple[Rates, ...]
+    by_layer: dict[str, tuple[Rates, ...]]
     layer: int
-    strengths: tuple[Rates, ...]
-    random: tuple[Rates, ...]
+    by_strength: dict[str, tuple[Rates, ...]]
     before: Int[Tensor, "picture"]
     after: Int[Tensor, "picture"]
 
-
-def point_of(layer: int) -> str:
-    """Return the name of the point that is edited."""
-    return f"blocks.{layer}.hook_resid_post"
-
-
-def steer(lens: Lens, material: Material) -> Steering:
-    """Measure what the edit does, at every layer, and at every strength at the layer where it does most."""
-    ways = _directions(lens, material)
-    layers = tuple(_rates(lens, material, layer, way) for layer, way in enumerate(ways))
-    controls = tuple(_control(lens, material, layer, way) for layer, way in enumerate(ways))
-    layer = max(range(len(ways)), key=lambda n: layers[n].target + layers[n].shape)
-    way = ways[layer]
-    return Steering(
-        layers=layers,
-        controls=controls,
-        layer=layer,
-        strengths=tuple(_rates(lens, material, layer, way * strength) for strength in STRENGTHS),
-        random=tuple(_control(lens, material, layer, way * strength) for strength in STRENGTHS),
-        before=_named(lens, material.steered.inputs, layer, torch.zeros_like(way)),
-        after=_named(lens, material.steered.inputs, layer, way),
-    )
+    def best(self, kind: str) -> Rates:
+        """Return what a kind of vector does at the layer, at strength 1."""
+        return self.by_layer[kind][self.layer]
 
 
-def _directions(lens: Lens, material: Material) -> list[Float[Tensor, "d_model"]]:
-    towards, away = ({"pixel_values": side.inputs} for side in (material.towards, material.away))
-    found = difference_of_means(lens, towards, away, points="blocks.*.hook_resid_post")
-    return [way[0] for way in found.values()]
+def steer(lens: Lens, material: Material, tick: Callable[[int, int], None]) -> Steering:
+    """Measure what the edits do, after every layer, and at every strength where they do most."""
+    vectors = vectors_of(lens, material)
+    count = len(vectors["own"])
+    by_layer: dict[str, tuple[Rates, ...]] = {}
+    for kind in KINDS:
+        by_layer[kind] = tuple(_rates(lens, material, n, vectors[kind][n]) for n in range(count))
+        tick(len(by_layer), 2 * len(KINDS))
+    layer = max(range(count), key=lambda n: by_layer["own"][n].target + by_layer["own"][n].shape)
+    by_strength: dict[str, tuple[Rates, ...]] = {}
+    for kind in KINDS:
+        way = vectors[kind][layer]
+        by_strength[kind] = tuple(_rates(lens, material, layer, way * strength) for strength in STRENGTHS)
+        tick(len(KINDS) + len(by_strength), 2 * len(KINDS))
+    own = vectors["own"][layer]
+    before, after = (_named(lens, material.steered.inputs, layer, way) for way in (own * 0, own))
+    return Steering(by_layer, layer, by_strength, before, after)
+
+
+def vectors_of(lens: Lens, material: Material) -> dict[str, list[Vectors]]:
+    """Return, for each kind and layer, the vector for each picture that is steered."""
+    shapes = material.labels.shape
+    made, wanted = shapes[material.away.answers], shapes[material.steered.answers]
+    shared = _differences(lens, material, torch.ones_like(made, dtype=torch.bool))
+    by_shape = {shape: _differences(lens, material, made == shape) for shape in wanted.unique().tolist()}
+    own = [torch.stack([by_shape[shape][n] for shape in wanted.tolist()]) for n in range(len(shared))]
+    return {
+        "own": own,
+        "shared": [way.expand_as(own[n]) for n, way in enumerate(shared)],
+        "random": [random_like(way, seed=n) for n, way in enumerate(own)],
+    }
+
+
+def _differences(lens: Lens, material: Material, which: Tensor) -> list[Float[Tensor, "d_model"]]:
+    """Return, for each layer, the difference of the mean class tokens over some of the training pictures."""
+    sides = [{"pixel_values": side.inputs[which]} for side in (material.towards, material.away)]
+    return [way[0] for way in difference_of_means(lens, *sides, points=POINTS).values()]
 
 
 @torch.no_grad()
-def _named(lens: Lens, inputs: Tensor, layer: int, way: Tensor) -> Int[Tensor, "picture"]:
+def _named(lens: Lens, inputs: Tensor, layer: int, way: Vectors) -> Int[Tensor, "picture"]:
     """Return the labels that the model gives with a vector added to its class token."""
-    hooks = {point_of(layer): add(way).on(pos=0)}
+    hooks = {POINTS.replace("*", str(layer)): add(way[:, None]).on(pos=0)}
     labels: Tensor = lens.run_with_hooks(pixel_values=inputs, hooks=hooks).logits.argmax(-1)
     return labels
 
 
-def _rates(lens: Lens, material: Material, layer: int, way: Tensor) -> Rates:
+def _rates(lens: Lens, material: Material, layer: int, way: Vectors) -> Rates:
     named = _named(lens, material.steered.inputs, layer, way)
     labels = material.labels
     target = labels.colour[named] == labels.colours.index(material.target)
     shape = labels.shape[named] == labels.shape[material.steered.answers]
     return Rates(target.float().mean().item(), shape.float().mean().item())
-
-
-def _control(lens: Lens, material: Material, layer: int, way: Tensor) -> Rates:
-    if not way.any():
-        return _rates(lens, material, layer, way)
-    found = [_rates(lens, material, layer, random_like(way, seed=seed)) for seed in range(CONTROLS)]
-    return Rates(*(sum(getattr(one, name) for one in found) / CONTROLS for name in ("target", "shape")))

@@ -7,7 +7,7 @@ from anylens.report.tour.figures import stages
 from anylens.report.tour.findings import Findings
 from anylens.report.tour.material import Material
 from anylens.report.tour.patching import GROUPS
-from anylens.report.tour.steering import STRENGTHS
+from anylens.report.tour.steering import KINDS
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,16 @@ def _patching(found: Findings) -> Table:
 
 
 def _steering(found: Findings, material: Material) -> Table:
-    edits = zip(STRENGTHS, found.steering.strengths, found.steering.random, strict=True)
+    edits = [found.steering.by_layer[kind] for kind in KINDS]
     return Table(
-        f"Share of {len(material.steered)} {material.origin} pictures, edited after layer {found.steering.layer}",
-        (
-            "strength", f"named {material.target}", "shape right", f"random: named {material.target}",
-            "random: shape right",
+        f"Share of {len(material.steered)} {material.origin} pictures named {material.target}, and with their own "
+        "shape, after an edit at strength 1",
+        ("after layer", *(f"{name}: {what}" for name in KINDS for what in (material.target, "shape"))),
+        tuple(
+            (str(layer), tuple(share for rates in line for share in (rates.target, rates.shape)))
+            for layer, line in enumerate(zip(*edits, strict=True))
         ),
-        tuple((f"{s:g}", (way.target, way.shape, noise.target, noise.shape)) for s, way, noise in edits),
-    )  # fmt: skip
+    )
 
 
 def _ablation(found: Findings) -> Table:

@@ -4,7 +4,9 @@ from anylens.report.tour.ablation import WORDS, Ablation
 from anylens.report.tour.looking import Looking
 from anylens.report.tour.material import Material
 from anylens.report.tour.patching import Patching
-from anylens.report.tour.steering import Steering
+from anylens.report.tour.steering import KINDS, Steering
+
+SPREAD = 0.2  # a share that is worth a sentence
 
 
 def percent(share: float) -> str:
@@ -15,8 +17,9 @@ def percent(share: float) -> str:
 def predictions(material: Material, accuracy: float) -> str:
     """Say how well the model does."""
     return (
-        f"It names colour and shape of {percent(accuracy)} of {len(material.test)} pictures it was not trained on; "
-        f"guessing would get {percent(1 / len(material.labels.names))}."
+        f"It names colour and shape of {percent(accuracy)} of the {len(material.test)} pictures used here, and of "
+        f"{material.facts['accuracy']:.1%} of {material.facts['samples']:,} others when it was made; it was trained on "
+        f"none of them. Guessing would get {percent(1 / len(material.labels.names))}."
     )
 
 
@@ -33,30 +36,48 @@ def looking(found: Looking) -> str:
 
 
 def patching(found: Patching) -> str:
-    """Say where the colour sits, and when it moves."""
-    means, pairs = found.means, len(found.groups)
-    start = (
-        f"Entering layer 0, the colour is in the patches of the object: putting the clean ones into the corrupted run "
-        f"recovers {percent(means[0, 1].item())} of the logit difference, those of the background "
-        f"{percent(means[0, 2].item())} (mean over {pairs} pairs)."
-    )
-    if found.moved is None:
-        return f"{start} The class token alone never recovers half."
-    return (
-        f"{start} After layer {found.moved - 1} it has moved: the class token alone recovers "
-        f"{percent(means[found.moved, 0].item())}, after {percent(means[found.moved - 1, 0].item())} a layer earlier."
-    )
+    """Say where the colour sits, when it spreads, and when the class token has it."""
+    means, pairs = found.means.tolist(), len(found.groups)
+    parts = [
+        f"Before the first layer, the colour is in the patches of the object alone: they recover "
+        f"{percent(means[0][1])} of the logit difference, those of the background {percent(means[0][2])} (mean over "
+        f"{pairs} pairs)."
+    ]
+    if means[1][2] > SPREAD:
+        parts.append(
+            f"Layer 0 spreads it over the whole picture: after it, the object's patches recover "
+            f"{percent(means[1][1])}, the background's {percent(means[1][2])}, the class token {percent(means[1][0])}."
+        )
+    if found.moved is not None:
+        later = ", ".join(percent(line[0]) for line in means[found.moved + 1 :])
+        parts.append(
+            f"After layer {found.moved - 1}, most of it is in the class token alone: {percent(means[found.moved][0])}"
+            + (f", and {later} after the layers that follow." if later else ".")
+        )
+    return " ".join(parts)
 
 
 def steering(found: Steering, material: Material) -> str:
-    """Say what the edit does, beside its control."""
-    edited, control = found.layers[found.layer], found.controls[found.layer]
+    """Say what the edit does, beside its controls."""
+    own, shared, random = (found.best(kind) for kind in KINDS)
     return (
-        f"Adding the difference of means ({material.target} less {material.origin}) to the class token after layer "
-        f"{found.layer} makes the model call {percent(edited.target)} of {len(material.steered)} {material.origin} "
-        f"pictures {material.target}; {percent(edited.shape)} keep their shape. Random directions of the same length: "
-        f"{percent(control.target)} called {material.target}."
+        f"Added to the class token after layer {found.layer}, the mean difference between {material.target} and "
+        f"{material.origin} pictures of the same shape makes the model call {percent(own.target)} of "
+        f"{len(material.steered)} {material.origin} pictures {material.target}, and {percent(own.shape)} keep their "
+        f"shape. One difference made from all shapes turns {percent(shared.target)}, and random vectors of the same "
+        f"length turn {percent(random.target)}."
     )
+
+
+def together(found: Steering) -> str:
+    """Say what the comparison of the vectors means."""
+    own, shared, _ = (found.best(kind) for kind in KINDS)
+    if own.target - shared.target > SPREAD:
+        return (
+            "So the class token has no one direction for a colour: it keeps colour and shape together, as the 48 "
+            "answers do. An edit that looked only at the shared direction would have missed that."
+        )
+    return "The shared direction does as well: the colour has a direction of its own, whatever the shape."
 
 
 def ablation(found: Ablation) -> str:
@@ -65,8 +86,9 @@ def ablation(found: Ablation) -> str:
     for word, name in enumerate(WORDS):
         layer, head = found.most(word)
         parts.append(
-            f"{name}: head {head} of layer {layer} (accuracy {percent(found.accuracy[word].item())} to "
-            f"{percent(found.accuracy_without[layer, head, word].item())}; the middle head leaves it at "
+            f"without head {head} of layer {layer}, the {name} is right in "
+            f"{percent(found.accuracy_without[layer, head, word].item())} of the pictures (as the model is: "
+            f"{percent(found.accuracy[word].item())}; without the median head: "
             f"{percent(found.accuracy_without[..., word].median().item())})"
         )
-    return "The head whose loss costs most, for the " + ", and for the ".join(parts) + "."
+    return f"The head that is missed most: {', and '.join(parts)}."
