@@ -98,7 +98,7 @@ def _steps(way: Way) -> Iterator[tuple[tuple[str, ...], list[str], str]]:
 
 
 def functions_behind(subject: Subject, tally: Tally, way: Way) -> Functions:
-    """Find the functions through which the model itself takes a sum before it is the stream: ResNet's activation."""
+    """Find the functions through which the model itself takes a sum before it is the stream."""
     found: Functions = {}
     for starts, taken, after in _steps(way):
         wanted = subject.values[after]
