@@ -16,27 +16,37 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 
 
 @lru_cache(maxsize=4096)
-def parameter_names(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of the parameters that can be passed by position, `self` left out."""
+def _by_position(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the parameters that can be passed by position."""
     try:
         parameters = list(inspect.signature(forward).parameters.values())
     except (TypeError, ValueError):
         return ()
-    names = [parameter.name for parameter in parameters if parameter.kind in _BY_POSITION]
-    return tuple(names[1:] if names[:1] == ["self"] else names)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in _BY_POSITION)
 
 
-def forward_of(module: nn.Module) -> Callable[..., Any]:
-    """Return the function behind a module's forward, the same one for all instances of its class."""
+@lru_cache(maxsize=4096)
+def _of_class(kind: type[nn.Module]) -> tuple[str, ...]:
+    """Return the names that the forward of a class takes, without the first, which is the module itself."""
+    names = _by_position(kind.forward)
+    alone = isinstance(inspect.getattr_static(kind, "forward", None), staticmethod)
+    return names if alone else names[1:]
+
+
+def parameter_names(module: nn.Module) -> tuple[str, ...]:
+    """Return the names of what a module's forward takes by position, the module itself left out."""
     own = module.__dict__.get("forward")
-    return own if callable(own) else type(module).forward
+    if not callable(own):
+        return _of_class(type(module))
+    names = _by_position(own)
+    return names[1:] if names[:1] == ("self",) else names
 
 
 def named(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[tuple[str | int, Any]]:
     """Yield each argument with its parameter's name, or its position where it has none."""
-    names = parameter_names(forward_of(module))
+    names = parameter_names(module)
     for position, value in enumerate(args):
         yield (names[position] if position < len(names) else position), value
     yield from kwargs.items()
