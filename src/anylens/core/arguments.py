@@ -26,7 +26,7 @@ def _by_position(forward: Callable[..., Any]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _of_class(kind: type[nn.Module]) -> tuple[str, ...]:
+def _of_class(kind: Any) -> tuple[str, ...]:
     """Return the names that the forward of a class takes, without the first, which is the module itself."""
     names = _by_position(kind.forward)
     alone = isinstance(inspect.getattr_static(kind, "forward", None), staticmethod)
@@ -37,7 +37,8 @@ def parameter_names(module: nn.Module) -> tuple[str, ...]:
     """Return the names of what a module's forward takes by position, the module itself left out."""
     own = module.__dict__.get("forward")
     if not callable(own):
-        return _of_class(type(module))
+        kind: Any = type(module)  # mypy holds that classes cannot be hashed
+        return _of_class(kind)
     names = _by_position(own)
     return names[1:] if names[:1] == ("self",) else names
 
