@@ -196,5 +196,13 @@ def test_the_zoo_answers_for_its_own_names():
         anylens.load("zoo:shapes-vit", dtype=torch.float64)
 
 
+def test_a_model_of_the_zoo_comes_with_its_processor_and_layout():
+    lens = anylens.load("zoo:shapes-vit")
+    assert lens.family.name == "vision transformer"
+    assert lens.processor is not None
+    positions = lens.points["blocks.0.hook_resid_pre"].shape[1]
+    assert lens.layout.where((positions - 1,), (positions,)).box[2:] == (1, 1)
+
+
 def test_a_family_can_be_named(gpt2):
     assert anylens.load(gpt2, family="text").family.name == "text"

@@ -114,6 +114,20 @@ def test_a_model_on_the_meta_device_needs_no_example():
     assert anylens.attach(model).points["blocks.1.attn.hook_q"].axes == ("batch", "pos", "head", "d_head")
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert", "opt", "bloom", "t5"])
+def test_an_input_with_padding_reaches_every_point_that_the_example_showed(name):
+    model = MODELS[name]()[0]
+    lens = anylens.attach(model)
+    ids = torch.randint(3, 50, (2, 9))
+    mask = torch.ones(2, 9, dtype=torch.long)
+    mask[0, :3] = 0
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    inputs |= {"decoder_input_ids": ids[:, :4]} if name == "t5" else {}
+    out, cache = lens.run_with_cache(inputs, points=list(lens.points.canonical))
+    assert set(cache) == set(lens.points.canonical)
+    torch.testing.assert_close(out.logits, model(**inputs).logits, atol=1e-5, rtol=1e-5)
+
+
 def test_a_part_of_a_model_is_not_taken_for_the_whole():
     assert family_for(MODELS["gpt2"]()[0].transformer.h[0].attn) is None
     assert family_for(MODELS["dinov2"]()[0].encoder) is None
