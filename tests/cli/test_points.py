@@ -22,7 +22,7 @@ def test_a_glob_narrows_it(capsys):
     ("arguments", "said"),
     [
         (["anylens_duet.model:Duet", "melody.blocks.0.hook_resid_pots"], "melody.blocks.0.hook_resid_post"),
-        (["anylens_duet.model:Solo"], "no function 'Solo'"),
+        (["anylens_duet.model:Solo"], "nothing callable named 'Solo'"),
         (["no_such_module:f"], "no module 'no_such_module'"),
         (["anylens_duet.model:dataclass"], "must return a torch.nn.Module"),
         (["nobody/nothing"], "not in the local cache"),

@@ -68,5 +68,5 @@ def _function(name: str) -> Any:
             raise
         raise LoadError(f"There is no module {error.name!r} here, which {name} speaks of.") from error
     if not callable(found):
-        raise LoadError(f"{module} has no function {attribute!r}.")
+        raise LoadError(f"{module} has nothing callable named {attribute!r}.")
     return found
