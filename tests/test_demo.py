@@ -63,10 +63,9 @@ def test_the_page_has_the_numbers_of_the_file(page, numbers):
     close([row[:-1] for row in page.numbers("attention")], numbers["attention"]["on_object"])
     groups = list(zip(*numbers["patching"]["groups"].values(), strict=True))
     close(page.numbers("patching"), groups)
-    close(
-        [row[0] for row in page.numbers("steering")],
-        [r["target"] for r in numbers["steering"]["by_strength"]],
-    )
+    steered = numbers["steering"]["by_layer"]["own"]
+    rates = [[one["target"], one["shape"]] for one in steered]
+    close([row[:2] for row in page.numbers("steering")], rates)
     accuracy = [row for layer in numbers["ablation"]["accuracy_without"] for row in layer]
     close([row[2:] for row in page.numbers("ablation")], accuracy)
 

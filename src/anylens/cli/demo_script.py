@@ -10,7 +10,7 @@ from anylens.analysis.patching import patch_grid
 from anylens.zoo.worlds import shapes
 
 lens = anylens.load("zoo:shapes-vit")
-test = shapes.sample(64, seed=0, split="held_out")
+test = shapes.sample(64, seed=10, split="held_out")
 print(lens.points)
 
 # %% attention: how much of the class token's attention to the patches lands on the object
@@ -45,10 +45,10 @@ def stars(split, seed, count, colour):
 
 
 point = "blocks.3.hook_resid_post"
-way = difference_of_means(lens, stars("train", 1, 96, "blue"), stars("train", 1, 96, "red"), points=point)[
-    point
-]
-output = lens.run_with_hooks(stars("held_out", 2, 40, "red"), hooks={point: anylens.add(way[0]).on(pos=0)})
+blue, red = (stars("train", 1, 96, colour) for colour in ("blue", "red"))
+way = difference_of_means(lens, blue, red, points=point)[point][0]
+hooks = {point: anylens.add(way).on(pos=0)}  # position 0 is the class token
+output = lens.run_with_hooks(stars("held_out", 12, 40, "red"), hooks=hooks)
 print([lens.model.config.id2label[label] for label in output.logits.argmax(-1).tolist()])
 
 # %% ablation: take one head away, by setting it to its mean over other pictures

@@ -218,7 +218,7 @@ def overview(found: Findings, material: Material, theme: Theme) -> Any:
 def _overview_looking(drawn: Any, found: Findings, material: Material, theme: Theme) -> None:
     layer = int(found.looking.by_layer.argmax())
     maps = found.looking.gallery[:4, layer].mean(1)
-    board = Board(drawn, (0.3, 0.4, 4.3, 2.2), theme, top=_top(maps), inch=0.95)
+    board = Board(drawn, (0.12, 0.4, 4.3, 2.2), theme, top=_top(maps), inch=0.95)
     board.write(0, 0, f"where it looks to answer (layer {layer})", at=(0, -0.2), ha="left")
     for column in range(len(maps)):
         board.picture(column, 0, material.gallery.pixels[column])
@@ -227,7 +227,7 @@ def _overview_looking(drawn: Any, found: Findings, material: Material, theme: Th
 
 def _overview_patching(drawn: Any, found: Findings, material: Material, theme: Theme) -> None:
     values = found.patching.grid.recovered[0]
-    board = Board(drawn, (4.95, 0.4, 4.3, 2.2), theme, inch=0.95, gamma=GAMMA)
+    board = Board(drawn, (4.85, 0.4, 4.3, 2.2), theme, inch=0.95, gamma=GAMMA)
     board.write(0, 0, f"where {material.origin} sits in a {material.origin} star", at=(0, -0.2), ha="left")
     for column, stage in enumerate(torch.linspace(0, len(values) - 1, 4).round().int().tolist()):
         board.heat(column, 0, values[stage, 1:], material.clean.mask[0])

@@ -4,7 +4,7 @@ from anylens.report.tour.ablation import WORDS, Ablation
 from anylens.report.tour.looking import Looking
 from anylens.report.tour.material import Material
 from anylens.report.tour.patching import Patching
-from anylens.report.tour.steering import KINDS, Steering
+from anylens.report.tour.steering import KINDS, STRENGTHS, Steering
 
 SPREAD = 0.2  # a share that is worth a sentence
 
@@ -72,23 +72,28 @@ def steering(found: Steering, material: Material) -> str:
 def together(found: Steering) -> str:
     """Say what the comparison of the vectors means."""
     own, shared, _ = (found.best(kind) for kind in KINDS)
+    longer = found.by_strength["shared"][-1]
     if own.target - shared.target > SPREAD:
         return (
-            "So the class token has no one direction for a colour: it keeps colour and shape together, as the 48 "
-            "answers do. An edit that looked only at the shared direction would have missed that."
+            f"So the class token does not keep the colour apart from the shape: no one vector of natural length stands "
+            f"for it. Made {STRENGTHS[-1]:g} times as long, the one for all shapes turns {percent(longer.target)}, and "
+            f"{percent(longer.shape)} keep their shape."
         )
-    return "The shared direction does as well: the colour has a direction of its own, whatever the shape."
+    return "The shared vector does as well: the colour has a direction of its own, whatever the shape."
 
 
 def ablation(found: Ablation) -> str:
     """Say which head matters most to each word, beside the others."""
-    parts = []
+    parts, whole, median = [], [], []
     for word, name in enumerate(WORDS):
         layer, head = found.most(word)
+        left = found.accuracy_without[layer, head, word].item()
         parts.append(
-            f"without head {head} of layer {layer}, the {name} is right in "
-            f"{percent(found.accuracy_without[layer, head, word].item())} of the pictures (as the model is: "
-            f"{percent(found.accuracy[word].item())}; without the median head: "
-            f"{percent(found.accuracy_without[..., word].median().item())})"
+            f"without head {head} of layer {layer}, the {name} is right in {percent(left)} of the pictures"
         )
-    return f"The head that is missed most: {', and '.join(parts)}."
+        whole.append(percent(found.accuracy[word].item()))
+        median.append(percent(found.accuracy_without[..., word].median().item()))
+    return (
+        f"The heads that are missed most: {'; '.join(parts)}. As the model is, they are right in "
+        f"{' and '.join(whole)}; without the median head, in {' and '.join(median)}."
+    )

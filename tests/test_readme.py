@@ -1,0 +1,56 @@
+"""The README is true: its code runs, and what it lists is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_block_of_code_runs():
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True)
+    given = {
+        "my_model": nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval(),
+        "my_input": torch.randn(1, 5, 16),
+    }
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), given)
+    shares = given["grid"].recovered[0, :, 0]
+    assert shares[0].abs() < 0.01  # what the text says: blue at first, red in the end
+    assert shares[-1] > 0.5
+    assert len(given["cache"]) == 2
+    plain = given["my_model"](given["my_input"])
+    assert not torch.allclose(given["edited"], plain, atol=1e-3)
+
+
+def test_what_is_listed_is_there():
+    paths = re.findall(r"^\| `([\w./-]+)` \|", README.partition("## What is where")[2], re.MULTILINE)
+    assert len(paths) > 10
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_every_folder_of_the_package_is_listed():
+    folders = {f"src/anylens/{item.parent.name}/" for item in (ROOT / "src/anylens").glob("*/__init__.py")}
+    assert not [folder for folder in folders if f"`{folder}`" not in README]
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)]+)\)", README))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).is_file()
+
+
+def test_the_picture_is_small():
+    assert (ROOT / "docs/images/demo.png").stat().st_size < 300_000
+
+
+def test_commands_of_the_first_screen_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert f"\n{target}:" in makefile
