@@ -23,6 +23,7 @@ from anylens.running.capture import Cache, Capture, CaptureGraph, To, targets
 from anylens.running.examples import Arguments, as_arguments, at_home, describe, method_of, unpack
 from anylens.running.run import Run
 from anylens.running.sites import Plan
+from anylens.running.taps import taps
 
 Hooks = Mapping[str, Hook | Iterable[Hook]]
 
@@ -155,7 +156,7 @@ class Lens:
     def hooks(self, hooks: Hooks) -> Iterator["Lens"]:
         """Keep hooks in place for any code that calls the model inside the `with`."""
         run = Run(self.model, self.anatomy, self._edits(hooks))
-        with run.taps():
+        with taps(run):
             yield self
         if run.step >= 0:
             _expect_visits(run)
@@ -185,7 +186,7 @@ class Lens:
     def _call(self, given: Arguments, method: Any, run: Run) -> Any:
         args, kwargs = given
         output = None
-        with run.taps():
+        with taps(run):
             output = method_of(self.model, method)(*args, **kwargs)
         _expect_visits(run)
         return output

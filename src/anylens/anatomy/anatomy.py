@@ -92,3 +92,14 @@ class Anatomy:
     def by_path(self) -> dict[str, ModuleRecord]:
         """The modules that were called, by path."""
         return {record.path: record for record in self.modules}
+
+    @cached_property
+    def functions_below(self) -> dict[str, set[str]]:
+        """For each module, the functions that run in the forwards of the modules inside it."""
+        found: dict[str, set[str]] = {}
+        for op in self.ops:
+            path = op.path
+            while path:
+                path = path.rpartition(".")[0]
+                found.setdefault(path, set()).add(op.rule.function)
+        return found

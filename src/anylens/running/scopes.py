@@ -132,8 +132,10 @@ class Scopes(TorchFunctionMode):
         if torch.compiler.is_compiling():  # a compiler is tracing this: it must not trace the watcher too
             return func(*args, **kwargs)
         frame = self.frames[-1] if self.frames else None
+        if frame is None or self.busy:
+            return func(*args, **kwargs)
         name = name_of(func)
-        if frame is None or self.busy or name in SILENT:
+        if name in SILENT or not (frame.labels or name in frame.functions or func in OPENED):
             return func(*args, **kwargs)
         if func in OPENED:
             with self:

@@ -74,16 +74,6 @@ class Plan:
                 both.add(site.point, action, edits=site.edits)
         return both
 
-    @property
-    def at_modules(self) -> dict[str, list[Site]]:
-        """The sites at inputs and outputs of modules, by path."""
-        return group(site for site in self.sites if site.tap.rule is None)
-
-    @property
-    def at_ops(self) -> dict[str, list[Site]]:
-        """The sites at operations, by the path of their scope."""
-        return group(site for site in self.sites if site.tap.rule is not None)
-
 
 def group(sites: Iterable[Site]) -> dict[str, list[Site]]:
     """Group sites by the module they are at."""

@@ -1,0 +1,175 @@
+"""The hooks of a run: which modules have some, and what each does when its module is entered or left."""
+
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from anylens.core import arguments
+from anylens.core.errors import RunMismatchError
+from anylens.core.names import join
+from anylens.core.tree import Key, get, leaves, replace
+from anylens.running.run import Run
+from anylens.running.scopes import Frame
+from anylens.running.sites import Site, group
+
+Hook = Any  # torch's own hooks: forward pre-hooks and forward hooks, with or without keyword arguments
+
+
+class Wiring:
+    """Hooks the modules that a run has to stop at, and no others."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.handles: list[RemovableHandle] = []
+
+    def install(self) -> None:
+        """Put the hooks on: counters first, then at each module what its sites need."""
+        run, sites = self.run, self.run.plan.sites
+        root = run.root
+        self.before(root, self.enter_root, first=True)
+        at_modules = group(site for site in sites if site.tap.rule is None)
+        at_ops = group(site for site in sites if site.tap.rule is not None)
+        if any(site.tap.rule and site.tap.rule.depth for site in sites):
+            run.scopes.names = {id(t): path for path, t in (*root.named_parameters(), *root.named_buffers())}
+        counted = {site.tap.path: site.tap.within for site in sites if site.tap.calls > 1}
+        for path in set(counted.values()):
+            self.before(root.get_submodule(path), self.reset(counted, path), first=True)
+        inner = self.inside(at_ops)
+        for path in dict.fromkeys([*at_modules, *at_ops, *inner]):
+            self.module_hooks(path, at_modules.get(path, []), counted=path in counted)
+            if path in at_ops or path in inner:
+                self.scope_hooks(path, at_ops.get(path, []))
+
+    def remove(self) -> None:
+        """Take all hooks off."""
+        for handle in self.handles:
+            handle.remove()
+        self.handles.clear()
+
+    def before(self, module: nn.Module, hook: Hook, *, first: bool = False) -> None:
+        """Call a hook when a module is entered."""
+        self.handles.append(module.register_forward_pre_hook(hook, prepend=first, with_kwargs=True))
+
+    def inside(self, at_ops: dict[str, list[Site]]) -> set[str]:
+        """Return the modules whose operations must not be taken for those of a scope around them."""
+        anatomy, found = self.run.anatomy, set[str]()
+        for path, sites in at_ops.items():
+            rules = [site.tap.rule for site in sites if site.tap.rule]
+            functions = {rule.function for rule in rules}
+            if any(rule.depth for rule in rules) or functions & anatomy.functions_below.get(path, set()):
+                inner = self.run.root.get_submodule(path).named_modules()
+                found |= {join(path, name) for name, _ in inner if name}
+                record = anatomy.by_path.get(path)
+                found |= set(record.strays if record else ())
+        return found
+
+    def enter_root(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """Count the steps of the run."""
+        if self.run.mine():
+            self.run.step += 1
+            self.run.scopes.step = self.run.step
+
+    def reset(self, counted: dict[str, str], within: str) -> Hook:
+        """Return the hook that begins counting calls anew when the module around them is entered."""
+        paths = [path for path, around in counted.items() if around == within]
+
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+            if self.run.mine():
+                self.run.turns.update({path: -self.run.turns[path] for path in paths})
+
+        return hook
+
+    def module_hooks(self, path: str, sites: list[Site], *, counted: bool) -> None:
+        """Hook a module for the sites at its inputs and outputs."""
+        module = self.run.root.get_submodule(path)
+        entering = [site for site in sites if site.tap.side == "in"]
+        leaving = [site for site in sites if site.tap.side == "out"]
+        if counted or entering:
+            self.before(module, self.on_enter(path, entering, counted=counted))
+        if leaving:  # before a frame is popped, so that the scope around learns of a replaced output
+            self.handles.append(module.register_forward_hook(self.on_leave(path, leaving)))
+
+    def on_enter(self, path: str, sites: list[Site], *, counted: bool) -> Hook:
+        """Return the hook that visits the inputs of a module."""
+        run = self.run
+
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
+            if not run.mine():
+                return None
+            if counted:
+                run.turns[path] += 1
+            given, changed = (args, kwargs), False
+            for site in run.now(sites, path):
+                key = cast(Key, site.tap.slot)
+                tensor = arguments.find(module, given, key)
+                if not isinstance(tensor, torch.Tensor):
+                    raise missing(site, "takes no such argument")
+                new = run.visit(site, tensor)
+                if new is not None:
+                    given, changed = arguments.put(module, given, key, new), True
+            return given if changed else None
+
+        return hook
+
+    def on_leave(self, path: str, sites: list[Site]) -> Hook:
+        """Return the hook that visits the outputs of a module."""
+        run = self.run
+
+        def hook(module: nn.Module, args: Any, output: Any) -> Any:
+            if not run.mine():
+                return None
+            result, changed = output, False
+            for site in run.now(sites, path):
+                key = cast(Key, site.tap.slot)
+                tensor = get(result, key)
+                if not isinstance(tensor, torch.Tensor):
+                    raise missing(site, "gives no such output")
+                new = run.visit(site, tensor)
+                if new is not None:
+                    result, changed = replace(result, key, new), True
+            return result if changed else None
+
+        return hook
+
+    def scope_hooks(self, path: str, sites: list[Site]) -> None:
+        """Hook a module to push a frame when it is entered and pop it when it is left, by an exception too."""
+        run, module = self.run, self.run.root.get_submodule(path)
+        scopes = run.scopes
+
+        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+            if not run.mine():
+                return
+            now = run.now(sites, path)
+            frame = Frame(path, now, scopes.names) if now else None
+            if frame is not None:
+                with scopes.unseen():
+                    frame.entered(arguments.tensors(module, args, kwargs))
+            scopes.enter_frame(frame)
+
+        def leave(module: nn.Module, args: Any, output: Any) -> None:
+            if not run.mine() or not scopes.frames:
+                return
+            frame = scopes.leave_frame()
+            if output is None:  # the module raised
+                return
+            around = scopes.frames[-1] if scopes.frames else None
+            if around is not None and around.labels:
+                with scopes.unseen():
+                    around.labeller.returned(path, leaves(output))
+            if frame is not None:
+                frame.check()
+                for site in frame.sites:
+                    run.reached(site)
+
+        self.before(module, enter)
+        self.handles.append(module.register_forward_hook(leave, always_call=True))
+
+
+def missing(site: Site, what: str) -> RunMismatchError:
+    """Say that a module has no tensor where the anatomy has one."""
+    return RunMismatchError(
+        f"{site.point.name} is at {site.tap.where()}, but in this run the module {what}. "
+        "Attach again with an example like this input."
+    )
