@@ -16,6 +16,7 @@ import torch
 from anylens.anatomy.show import rows, summary
 from anylens.cli.tour_material import SCRIPT, material_of
 from anylens.core.errors import AnylensError
+from anylens.core.optional import require
 from anylens.lens import Lens
 from anylens.loading import load
 from anylens.report.tour.findings import Findings, as_numbers, study
@@ -37,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the tour and write it up."""
+    for library, extra in (("matplotlib", "plots"), ("jinja2", "report")):
+        require(library, extra=extra)  # said now, not after the work
     folder = writable(arguments.out)
     with one_thread():
         tour(folder)

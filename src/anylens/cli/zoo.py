@@ -41,7 +41,7 @@ def about(name: str) -> str:
     except ZooError as error:
         return "\n".join([*lines, f"  weights   {error}"])
     size = f"{facts['parameters']:,} parameters, {facts['weights_bytes'] / 1e6:.1f} MB"
-    made = f"{facts['command']} (seed {facts['seed']}, {facts['seconds'] / 60:.0f} minutes)"
+    made = f"{facts['command']} ({facts['seconds'] / 60:.0f} minutes)"
     return "\n".join(
         [*lines, f"  size      {size}", f"  made by   {made}", *_scores(facts.get("measured", {}))]
     )
