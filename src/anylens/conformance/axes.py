@@ -60,15 +60,30 @@ def _has_batch(subject: Subject, name: str) -> bool:
 
 
 def _all_moved(subject: Subject, tally: Tally, grown: dict[str, set[str]]) -> None:
-    """Every axis named a position follows some larger input, where the model took one."""
-    if not any(axes & POSITIONS for axes in grown.values()):
-        tally.note("the model takes no other number of positions, so axes named pos are not tried")
-        return
+    """Every axis named a position follows some larger input, in the streams for which the model took one."""
+    prefixes = [stream.prefix for stream in subject.lens.anatomy.streams]
+    followed = {
+        prefix for prefix in prefixes if any(grown[name] & POSITIONS for name in grown if _of(prefix, name))
+    }
+    for prefix in prefixes:
+        if prefix not in followed:
+            where = f"{prefix}: " if prefix else ""
+            tally.note(
+                f"{where}the model takes no other number of positions, so axes named pos are not tried"
+            )
     for name, axes in grown.items():
+        if not any(_of(prefix, name) for prefix in followed):
+            continue
+        across = "cross_attn." in name and len(followed) < len(prefixes)  # keys may be a stream's that stays
         still = POSITIONS & set(subject.by_name[name].axes) - axes
         tally.expect(
-            not still, name, f"{', '.join(sorted(still))} did not change with the positions of the input"
+            across or not still, name, f"{', '.join(sorted(still))} did not change with the positions"
         )
+
+
+def _of(prefix: str, name: str) -> bool:
+    """Whether a point is one of the stream with this prefix."""
+    return name.startswith(f"{prefix}." if prefix else ("blocks.", "hook_", "ln_final"))
 
 
 def larger_inputs(given: Arguments) -> Iterator[Larger]:

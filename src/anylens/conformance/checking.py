@@ -96,9 +96,10 @@ def _names(lens: Lens, points: str | Iterable[str] | None) -> set[str] | None:
 
 def _scope(subject: Subject) -> tuple[str, ...]:
     """Say how many points there are, and by which rule some of them are edited."""
-    native, ops = subject.sampling.native, subject.sampling.ops
+    most = subject.sampling
     return (
         f"{len(subject.canonical)} canonical, {len(subject.native_all)} native points and {len(subject.ops)} of "
         "operations: all are read, every canonical one is edited;",
-        f"of the others every n-th is edited, at most {native} native ones and {ops} of operations.",
+        f"of the others every n-th is edited, at most {most.native} native ones and {most.ops} of operations;",
+        f"what holds for all canonical points together is tried with at most {most.alone} of them alone.",
     )

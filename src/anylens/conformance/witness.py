@@ -166,12 +166,21 @@ class Sightings(TorchFunctionMode):
         self.layout = layout
         self.found: Counter[str] = Counter()
         self.results: list[torch.Tensor] | None = None
+        self.recomputed: list[
+            torch.Tensor
+        ] = []  # equal to the value before an edit, but made anew from others
 
     def look(self, tensor: torch.Tensor) -> None:
         """Count a tensor that has one of the contents looked for."""
+        if any(tensor is other for other in self.recomputed):
+            return
+        for name in self.wanted:
+            self.found[name] += self.holds(name, tensor)
+
+    def holds(self, name: str, tensor: torch.Tensor) -> bool:
+        """Whether a tensor has one of the contents."""
         seen = self.shown(tensor)
-        for name, content in self.wanted.items():
-            self.found[name] += seen is not None and same_bits(seen, content)
+        return seen is not None and same_bits(seen, self.wanted[name])
 
     def shown(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return a tensor as the point would show it; None if it does not fit."""
@@ -191,10 +200,13 @@ class Sightings(TorchFunctionMode):
         name = name_of(func)
         if name in SILENT:
             return func(*args, **kwargs)
+        before = self.found["before"]
         if self.wanted and name not in ("clone", "detach", "copy"):
             for _, tensor in leaves((args, kwargs)):
                 self.look(tensor)
         result = func(*args, **kwargs)
+        if "before" in self.wanted and self.found["before"] == before:
+            self.recomputed += [t for _, t in leaves(result) if self.holds("before", t)]
         if self.results is not None and name != "clone":
             self.results += [tensor for _, tensor in leaves(result)]
         return result
