@@ -23,6 +23,7 @@ from anylens.running.capture import Cache, Capture, CaptureGraph, To, targets
 from anylens.running.examples import Arguments, as_arguments, at_home, describe, method_of, unpack
 from anylens.running.run import Run
 from anylens.running.sites import Plan
+from anylens.running.steps import Choice, Chooser, Steps, Trail
 from anylens.running.taps import taps
 
 Hooks = Mapping[str, Hook | Iterable[Hook]]
@@ -141,6 +142,39 @@ class Lens:
         with torch.enable_grad() if grad else nullcontext():
             output = self._call(given, method, Run(self.model, self.anatomy, plan, stop_early=stop_early))
         return output, cache
+
+    def record(
+        self,
+        *args: Any,
+        points: str | Iterable[str],
+        steps: Choice = None,
+        method: Any = None,
+        hooks: Hooks | None = None,
+        to: To | tuple[To, ...] = None,
+        **kwargs: Any,
+    ) -> tuple[Any, Steps]:
+        """Run code that calls the model again and again, and capture the values at some points step by step.
+
+        Args:
+            *args, **kwargs, method, points, to: as for `run_with_cache`.
+            steps: which steps are kept: an int, a list in any order, a slice, a predicate on the step's number;
+                numbers below zero count from the end. Each point counts its own steps.
+            hooks: edits to make meanwhile, as for `run_with_hooks`; what is captured is what went on after them.
+
+        Returns:
+            What the code returned, and the steps, of which there may be fewer than chosen if the run ended early.
+
+        Raises:
+            UnknownPointError, AbsentPointError: a name that this model does not have.
+            RunError: a point was not reached.
+        """
+        given = unpack(args, kwargs)
+        self._know(given, method)
+        plan = self._edits(hooks or {})
+        trails = [Trail(point, Chooser(steps), targets(to)) for point in self.points.select(points)]
+        for trail in trails:
+            plan.add(trail.point, trail, edits=False)
+        return self._call(given, method, Run(self.model, self.anatomy, plan)), Steps(trails)
 
     def run_with_hooks(self, *args: Any, hooks: Hooks, method: Any = None, **kwargs: Any) -> Any:
         """Call the model with hooks at some points, and return its output.

@@ -1,10 +1,11 @@
 """The canonical points: one table, read by the resolver, the conformance kit, the errors and the docs.
 
-Names are those of TransformerLens (Nanda & Bloom 2022, https://github.com/TransformerLensOrg/TransformerLens)
-wherever the concept is the same. `{i}` is the number of a block. A model with several streams puts a component's
-prefix before the name.
+Names are those of TransformerLens (https://github.com/TransformerLensOrg/TransformerLens, 2022) wherever the
+concept is the same. `{i}` is the number of a block. A model with several streams puts a component's prefix before
+the name.
 """
 
+import re
 from dataclasses import dataclass
 
 from anylens.core.axes import Axes
@@ -188,4 +189,12 @@ TABLE: tuple[CanonicalPoint, ...] = (
     ),
 )
 
-BY_NAME = {row.name: row for row in TABLE}
+RANK = {row.name: number for number, row in enumerate(TABLE)}
+
+
+def rank(name: str) -> int:
+    """Return where a point's name stands in the table; what is not in it comes last."""
+    bare = re.sub(r".*?blocks\.\d+\.", "blocks.{i}.", re.sub(r"\[\d+\]", "", name), count=1)
+    return RANK.get(
+        bare, RANK.get(".".join(bare.split(".")[-2:]), RANK.get(bare.rpartition(".")[2], len(TABLE)))
+    )

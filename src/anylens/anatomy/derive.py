@@ -1,13 +1,16 @@
 """From a trace to an anatomy."""
 
+import re
 from collections.abc import Iterable
 
 from anylens.anatomy.anatomy import Anatomy, BlockRecord, StreamRecord
 from anylens.anatomy.attention import Attention, find_attention
 from anylens.anatomy.attention_points import add_attention
 from anylens.anatomy.block_points import add_block
+from anylens.anatomy.canonical import rank
 from anylens.anatomy.draft import Draft
 from anylens.anatomy.ends import read_beginning, read_ending
+from anylens.anatomy.points import Point
 from anylens.anatomy.records import Records
 from anylens.anatomy.select import NamedStream, select_streams
 from anylens.anatomy.stream_axes import stream_axes
@@ -29,12 +32,27 @@ def derive(trace: Trace, key: str = "", versions: Iterable[tuple[str, str]] = ()
     return Anatomy(
         key=key,
         streams=streams,
-        canonical=tuple(draft.points.values()),
+        canonical=tuple(in_order(draft.points.values())),
         absent=tuple(draft.absent.items()),
         modules=tuple(records.modules()),
         ops=tuple(records.ops()),
         versions=tuple(versions),
     )
+
+
+def in_order(points: Iterable[Point]) -> list[Point]:
+    """Sort the points of each block, and of what is outside blocks, as the canonical table has them."""
+    places: dict[str, int] = {}
+    listed = list(points)
+    for point in listed:
+        places.setdefault(_place(point.name), len(places))
+    return sorted(listed, key=lambda point: (places[_place(point.name)], rank(point.name)))
+
+
+def _place(name: str) -> str:
+    """Return the block that a name speaks of, with its prefix, or the name of the part before the last."""
+    found = re.match(r".*?blocks\.\d+\.", name)
+    return found[0] if found else name.rpartition("hook_")[0]
 
 
 def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> StreamRecord:

@@ -32,7 +32,7 @@ ACTIVATIONS = frozenset(
 )
 
 ELEMENTWISE = ACTIVATIONS | frozenset(
-    """mul div truediv sub rsub neg pow exp log sqrt rsqrt reciprocal abs sign clamp clamp_min clamp_max clip
+    """mul div truediv sub rsub neg pow exp log sqrt rsqrt reciprocal abs sign clamp clamp_min clamp_max
     minimum maximum where masked_fill cos log1p expm1 lerp addcmul addcdiv nan_to_num floor ceil round
     square floor_divide remainder xor and or invert logical_and logical_or logical_not""".split()
 )

@@ -70,17 +70,7 @@ class Capture:
 
     def __call__(self, value: torch.Tensor, _: At) -> None:
         """Copy the value."""
-        copy = (
-            value.detach().clone(memory_format=torch.contiguous_format) if not self.to else self._moved(value)
-        )
-        self.cache.put(self.point, copy)
-
-    def _moved(self, value: torch.Tensor) -> torch.Tensor:
-        moved = value.detach()
-        for target in self.to:
-            if not (isinstance(target, torch.dtype) and not value.is_floating_point()):
-                moved = moved.to(target)
-        return moved.clone(memory_format=torch.contiguous_format)
+        self.cache.put(self.point, copied(value, self.to))
 
 
 @dataclass(frozen=True)
@@ -102,6 +92,18 @@ class CaptureGraph:
             value.retain_grad()
         self.cache.put(self.point, value)
         return value.clone()
+
+
+def copied(value: torch.Tensor, to: tuple[To, ...] = ()) -> torch.Tensor:
+    """Return a detached copy of a value; integers keep their dtype where another floating point one is asked for."""
+    moved = value.detach()
+    for target in to:
+        if not (isinstance(target, torch.dtype) and not value.is_floating_point()):
+            moved = moved.to(target)
+    fresh = (
+        moved if moved.untyped_storage().data_ptr() != value.untyped_storage().data_ptr() else moved.clone()
+    )
+    return fresh.contiguous()
 
 
 def targets(to: To | tuple[To, ...]) -> tuple[To, ...]:
