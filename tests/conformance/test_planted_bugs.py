@@ -1,8 +1,8 @@
 """Bugs planted one by one: the kit catches each, by the check named, and passes without it."""
 
 import re
+import sys
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,7 +14,7 @@ from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.points import Point, Tap
 from anylens.conformance import Sampling, check
 from anylens.core.axes import Layout
-from anylens.running import actions, capture, run, scopes, sites
+from anylens.running import actions, capture, run, scopes, sites, wiring
 from tests.conformance.models import MODELS
 from tests.conformance.planted import lens_on, moved, only, points
 
@@ -157,7 +157,7 @@ def write_forgotten(anatomy: Anatomy) -> Anatomy:
 # -- bugs in what runs -------------------------------------------------------------------------------------------
 
 visit, act_capture, act_edit = sites.Site.visit, capture.Capture.__call__, actions.Edit.__call__
-install, taps = run.Run._install, run.Run.taps
+install, remove, enter_root = wiring.Wiring.install, wiring.Wiring.remove, wiring.Wiring.enter_root
 
 
 def hook_never_fires(patch):
@@ -177,7 +177,7 @@ def hook_fires_twice(patch):
 
 def edit_dropped(patch):
     patch.setattr(
-        run.Run, "_visit", lambda self, site, tensor: (visit(site, tensor, 0), self._reached(site))[1]
+        run.Run, "visit", lambda self, site, tensor: (visit(site, tensor, 0), self.reached(site))[1]
     )
 
 
@@ -269,44 +269,43 @@ def edit_writes_into_the_parameter(patch):
 
 
 def hook_left_behind(patch):
-    patch.setattr(run.Run, "_install", lambda self: install(self)[:-1])
+    def forgetting(self):
+        self.handles.pop()
+        remove(self)
+
+    patch.setattr(wiring.Wiring, "remove", forgetting)
 
 
 def hook_left_behind_by_an_error(patch):
-    @contextmanager
-    def careless(self):
-        handles = self._install()
-        with run.activated(id(self.root), self), suppress(run.Enough):
-            yield self
-        self.scopes.sleep()
-        for handle in handles:
-            handle.remove()
+    def only_in_good_times(self):
+        if sys.exc_info()[0] is None:
+            remove(self)
 
-    patch.setattr(run.Run, "taps", careless)
+    patch.setattr(wiring.Wiring, "remove", only_in_good_times)
 
 
 def config_changed(patch):
     def switching(self):
-        self.root.config._attn_implementation = "eager"
+        self.run.root.config._attn_implementation = "eager"
         return install(self)
 
-    patch.setattr(run.Run, "_install", switching)
+    patch.setattr(wiring.Wiring, "install", switching)
 
 
 def attribute_left_on_a_module(patch):
     def marking(self):
-        next(self.root.children())._lens = "was here"
+        next(self.run.root.children())._lens = "was here"
         return install(self)
 
-    patch.setattr(run.Run, "_install", marking)
+    patch.setattr(wiring.Wiring, "install", marking)
 
 
 def training_flag_changed(patch):
     def switching(self):
-        next(self.root.children()).training = True
+        next(self.run.root.children()).training = True
         return install(self)
 
-    patch.setattr(run.Run, "_install", switching)
+    patch.setattr(wiring.Wiring, "install", switching)
 
 
 def mode_left_on(patch):
@@ -327,17 +326,17 @@ def stand_in_everywhere(patch):
     """Asking for the scores of one layer puts the stand-in in the place of every attention in the run."""
     from anylens.running import standins
 
-    own, entering = functional.scaled_dot_product_attention, run.Run._enter_root
+    own = functional.scaled_dot_product_attention
 
     def everywhere(*args, **kwargs):
         return standins.scaled_dot_product_attention(*args, **kwargs, visit=lambda _, value: value)
 
-    def entered(self, module, args):
-        inside = any(site.tap.side == "inside" for site in self.plan.sites)
+    def entered(self, module, args, kwargs):
+        inside = any(site.tap.side == "inside" for site in self.run.plan.sites)
         patch.setattr(functional, "scaled_dot_product_attention", everywhere if inside else own)
-        return entering(self, module, args)
+        return enter_root(self, module, args, kwargs)
 
-    patch.setattr(run.Run, "_enter_root", entered)
+    patch.setattr(wiring.Wiring, "enter_root", entered)
 
 
 def stand_in_forgets_the_mask(patch):
@@ -352,14 +351,8 @@ def stand_in_forgets_the_mask(patch):
 
 
 def stops_too_early(patch):
-    @contextmanager
-    def hasty(self):
-        self.waiting -= len(self.plan.sites) // 2
-        with taps(self) as entered:
-            entered.waiting = max(1, len(entered.plan.sites) - 1)
-            yield entered
-
-    patch.setattr(run.Run, "taps", hasty)
+    """A run inside another counts the other's points as its own, and stops when some are still to come."""
+    patch.setattr(run.Run, "join", lambda self, around: setattr(self, "plan", around.plan.joined(self.plan)))
 
 
 @dataclass(frozen=True)
