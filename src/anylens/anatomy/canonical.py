@@ -189,6 +189,7 @@ TABLE: tuple[CanonicalPoint, ...] = (
     ),
 )
 
+BY_NAME = {row.name: row for row in TABLE}
 RANK = {row.name: number for number, row in enumerate(TABLE)}
 
 
