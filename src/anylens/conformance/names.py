@@ -1,6 +1,6 @@
 """Names: every block has the points it should have or a reason, under the prefix of the stream it belongs to."""
 
-from anylens.anatomy.canonical import BY_NAME
+from anylens.anatomy.canonical import TABLE
 from anylens.anatomy.lookup import is_glob
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject
@@ -11,7 +11,7 @@ def are_complete(subject: Subject, tally: Tally) -> None:
     """Look up every name of the canonical table in every block: a point, or an error that says why not."""
     points = subject.lens.points
     for base, block in subject.blocks():
-        for row in BY_NAME.values():
+        for row in TABLE:
             if not row.name.startswith("blocks.{i}."):
                 continue
             name = f"{base}.{row.name.removeprefix('blocks.{i}.')}"
