@@ -17,10 +17,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    rows = [*lens.rows(arguments.rounds), start.row(max(3, arguments.rounds // 3))]
+    found = [*lens.rows(arguments.rounds), start.row(max(3, arguments.rounds // 3))]
     print(f"medians over {arguments.rounds} rounds, {arguments.threads} threads, torch {torch.__version__}\n")
-    print(show(rows))
-    print(json.dumps([dataclasses.asdict(row) for row in rows]))
+    print(show(found))
+    print(json.dumps([dataclasses.asdict(row) for row in found]))
 
 
 if __name__ == "__main__":

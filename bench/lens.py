@@ -11,29 +11,35 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import anylens
 from bench.pairs import Row, compare
 
-Captured = dict[str, torch.Tensor]
+HEADS = [f"blocks.*.attn.hook_{name}" for name in "qkvz"]
 
 
 def language_model(layers: int, width: int) -> GPT2LMHeadModel:
     """Return a random GPT-2."""
-    shape = {"n_layer": layers, "n_embd": width, "n_head": width // 8 if width < 64 else width // 64}
-    config = GPT2Config(**shape, vocab_size=512, n_positions=256, bos_token_id=1, eos_token_id=2)
+    config = GPT2Config(
+        n_layer=layers,
+        n_embd=width,
+        n_head=max(2, width // 64),
+        vocab_size=512,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     torch.manual_seed(0)
     return GPT2LMHeadModel(config).eval()
 
 
 @contextmanager
-def by_hand(modules: list[nn.Module], *, copy: bool) -> Iterator[Captured]:
-    """Capture the modules' outputs with plain hooks, as one writes them oneself."""
-    kept: Captured = {}
+def by_hand(modules: list[nn.Module]) -> Iterator[dict[int, torch.Tensor]]:
+    """Copy the modules' outputs with plain hooks, as one writes them oneself."""
+    kept: dict[int, torch.Tensor] = {}
 
-    def keep(name: str) -> Callable[..., None]:
+    def keep(number: int) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            kept[name] = output.detach().clone() if copy else output.detach()
+            kept[number] = output.detach().clone()
 
         return hook
 
-    handles = [module.register_forward_hook(keep(str(n))) for n, module in enumerate(modules)]
+    handles = [module.register_forward_hook(keep(number)) for number, module in enumerate(modules)]
     try:
         yield kept
     finally:
@@ -47,54 +53,53 @@ def rows(rounds: int) -> Iterator[Row]:
     ids = torch.randint(3, 512, (2, 128))
     lens = anylens.attach(model, ids)
     with torch.no_grad():
-        yield from _no_points(model, lens, ids, rounds)
-        yield from _captures(model, lens, ids, rounds)
-        yield from _inside(model, lens, ids, rounds)
-        yield from _fixed(rounds * 20)
+        yield no_points(model, lens, ids, rounds)
+        yield from captures(model, lens, ids, rounds)
+        yield from inside(model, lens, ids, rounds)
+        yield from fixed_cost(rounds * 20)
 
 
-def _no_points(model: nn.Module, lens: anylens.Lens, ids: torch.Tensor, rounds: int) -> Iterator[Row]:
+def no_points(model: nn.Module, lens: anylens.Lens, ids: torch.Tensor, rounds: int) -> Row:
+    """A lens of which nothing is asked."""
+
     def ours() -> None:
         with lens.hooks({}):
             model(ids)
 
-    yield compare("no points / the model", ours, lambda: model(ids), rounds=rounds, budget="1")
+    return compare("no points / the model", ours, lambda: model(ids), rounds=rounds, budget="ratio 1")
 
 
-def _captures(model: Any, lens: anylens.Lens, ids: torch.Tensor, rounds: int) -> Iterator[Row]:
+def captures(model: Any, lens: anylens.Lens, ids: torch.Tensor, rounds: int) -> Iterator[Row]:
+    """Outputs of modules, which plain hooks can capture too."""
     blocks = list(model.transformer.h)
-    every = [module for block in blocks for module in block.modules()]
-    paths = {id(module): path for path, module in model.named_modules()}
-    choices = {
-        "1 block output": (blocks[6:7], ["blocks.6.hook_resid_post"]),
-        "12 block outputs": (blocks, ["blocks.*.hook_resid_post"]),
-        "the outputs of all 12 blocks' attention, MLP and norms": (
-            [part for block in blocks for part in (block.ln_1, block.ln_2, block.mlp, block)],
-            ["blocks.*.ln1.*", "blocks.*.ln2.*", "blocks.*.hook_mlp_out", "blocks.*.hook_resid_post"],
-        ),
-    }
-    assert every and paths
-    for what, (modules, points) in choices.items():
+    parts = [part for block in blocks for part in (block.ln_1, block.ln_2, block.mlp, block)]
+    names = ["blocks.*.ln1.*", "blocks.*.ln2.*", "blocks.*.hook_mlp_out", "blocks.*.hook_resid_post"]
+    choices: list[tuple[str, list[nn.Module], list[str]]] = [
+        ("1 block output", blocks[6:7], ["blocks.6.hook_resid_post"]),
+        ("all 12 block outputs", blocks, ["blocks.*.hook_resid_post"]),
+        ("48 outputs of norms, MLPs and blocks", parts, names),
+    ]
+    for what, modules, points in choices:
 
         def base(modules: list[nn.Module] = modules) -> None:
-            with by_hand(modules, copy=True):
+            with by_hand(modules):
                 model(ids)
 
         def ours(points: list[str] = points) -> None:
             lens.run_with_cache(ids, points=points)
 
-        yield compare(f"{what} / hand-written hooks that copy", ours, base, rounds=rounds, budget="1.05")
+        yield compare(f"{what} / hooks by hand", ours, base, rounds=rounds, budget="ratio 1.05")
 
 
-def _inside(model: nn.Module, lens: anylens.Lens, ids: torch.Tensor, rounds: int) -> Iterator[Row]:
-    heads = [f"blocks.*.attn.hook_{name}" for name in "qkvz"]
-    cases = {
-        "q, k, v, z of 12 layers / the model": (heads, False, ""),
-        "resid_mid of 12 layers / the model": (["blocks.*.hook_resid_mid"], False, ""),
-        "pattern of 12 layers / the model": (["blocks.*.attn.hook_pattern"], False, ""),
-        "stop_early at block 6 / the model": (["blocks.5.hook_resid_post"], True, "about 0.5"),
-    }
-    for what, (points, early, budget) in cases.items():
+def inside(model: nn.Module, lens: anylens.Lens, ids: torch.Tensor, rounds: int) -> Iterator[Row]:
+    """What plain hooks cannot reach."""
+    cases: list[tuple[str, list[str], bool, str]] = [
+        ("q, k, v, z of 12 layers / the model", HEADS, False, "the fast path"),
+        ("resid_mid of 12 layers / the model", ["blocks.*.hook_resid_mid"], False, ""),
+        ("pattern of 12 layers / the model", ["blocks.*.attn.hook_pattern"], False, ""),
+        ("stop_early after 6 of 12 blocks / the model", ["blocks.5.hook_resid_post"], True, "ratio near 0.5"),
+    ]
+    for what, points, early, budget in cases:
 
         def ours(points: list[str] = points, early: bool = early) -> None:
             lens.run_with_cache(ids, points=points, stop_early=early)
@@ -102,21 +107,21 @@ def _inside(model: nn.Module, lens: anylens.Lens, ids: torch.Tensor, rounds: int
         yield compare(what, ours, lambda: model(ids), rounds=rounds, budget=budget)
 
 
-def _fixed(rounds: int) -> Iterator[Row]:
-    """Time the overhead in microseconds where the model costs next to nothing."""
+def fixed_cost(rounds: int) -> Iterator[Row]:
+    """The cost of a run where the model costs next to nothing."""
     tiny = language_model(2, 16)
     ids = torch.randint(3, 512, (1, 4))
     lens = anylens.attach(tiny, ids)
-    blocks = list(tiny.transformer.h)
-    for count, points in ((1, ["blocks.0.hook_resid_post"]), (2, ["blocks.*.hook_resid_post"])):
-        row = compare(
-            f"{count} point(s), two layers of width 16 / the model",
-            lambda points=points: lens.run_with_cache(ids, points=points),  # type: ignore[misc]
-            lambda: tiny(ids),
-            rounds=rounds,
-            budget=f"+{100 + 10 * count} us",
-        )
-        yield row
-        extra = (row.ours - row.base) * 1e6
-        yield Row(f"    of which ours beyond the model: {extra:.0f} us", row.ours - row.base, row.base, 0.0)
-    assert blocks
+    choices = [
+        ["blocks.0.hook_resid_post"],
+        ["blocks.*.hook_resid_post"],
+        ["blocks.*.hook_resid_*", "*.hook_*_out"],
+    ]
+    for points in choices:
+        count = len(lens.points.select(points))
+
+        def ours(points: list[str] = points) -> None:
+            lens.run_with_cache(ids, points=points)
+
+        what = f"{count} point{'s' if count > 1 else ''}, 2 layers of width 16 / the model"
+        yield compare(what, ours, lambda: tiny(ids), rounds=rounds, budget=f"extra {0.1 + 0.01 * count:.2f}")

@@ -11,12 +11,13 @@ Work = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: the median seconds of both, the median of their ratios, and the budget."""
+    """One line of the table: medians of the seconds of both, of their ratios, and of their differences."""
 
     what: str
     ours: float
     base: float
     ratio: float
+    extra: float
     budget: str = ""
 
 
@@ -31,21 +32,30 @@ def compare(what: str, ours: Work, base: Work, *, rounds: int, budget: str = "")
     """Time both `rounds` times in turns, after two rounds that do not count; the order changes each round."""
     for _ in range(2):
         ours(), base()
-    times = []
+    pairs = []
     for number in range(rounds):
         if number % 2:
             first, second = seconds(ours), seconds(base)
         else:
             second, first = seconds(base), seconds(ours)
-        times.append((first, second))
-    ratio = statistics.median(first / second for first, second in times)
-    return Row(what, *(statistics.median(column) for column in zip(*times, strict=True)), ratio, budget)
+        pairs.append((first, second))
+    return Row(
+        what,
+        statistics.median(first for first, _ in pairs),
+        statistics.median(second for _, second in pairs),
+        statistics.median(first / second for first, second in pairs),
+        statistics.median(first - second for first, second in pairs),
+        budget,
+    )
 
 
 def show(rows: list[Row]) -> str:
-    """Write the rows as a table."""
-    head = f"{'what':58}  {'ours ms':>9}  {'base ms':>9}  {'ratio':>6}  budget"
+    """Write the rows as a table; times in milliseconds."""
+    wide = max(len(row.what) for row in rows)
+    head = f"{'ours / base':{wide}}  {'ours':>9}  {'base':>9}  {'ratio':>6}  {'extra':>8}  budget"
     lines = [
-        f"{row.what:58}  {row.ours * 1e3:9.3f}  {row.base * 1e3:9.3f}  {row.ratio:6.3f}  {row.budget}" for row in rows
+        f"{row.what:{wide}}  {row.ours * 1e3:9.3f}  {row.base * 1e3:9.3f}  {row.ratio:6.3f}  "
+        f"{row.extra * 1e3:8.3f}  {row.budget}"
+        for row in rows
     ]
     return "\n".join([head, "-" * len(head), *lines])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 from bench.pairs import Row, compare
 
@@ -12,5 +13,5 @@ def _import(module: str) -> None:
 
 def row(rounds: int) -> Row:
     """Time fresh processes."""
-    found = compare("import anylens / import torch", lambda: _import("anylens"), lambda: _import("torch"), rounds=rounds)
-    return Row(found.what, found.ours, found.base, found.ratio, budget=f"+300 ms; it is {found.ours - found.base:+.3f} s")
+    ours, base = partial(_import, "anylens"), partial(_import, "torch")
+    return compare("import anylens / import torch", ours, base, rounds=rounds, budget="extra 300")
