@@ -28,6 +28,13 @@ def _cache_is_removed():
 
 
 @pytest.fixture(autouse=True)
+def _nothing_is_known(tmp_path, monkeypatch):
+    """No test finds an anatomy that another one kept."""
+    monkeypatch.setenv("ANYLENS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("anylens.anatomy.known._MEMORY", {})
+
+
+@pytest.fixture(autouse=True)
 def _same_random_numbers():
     random.seed(0)
     np.random.seed(0)

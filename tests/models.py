@@ -75,7 +75,12 @@ def opt() -> Made:
 def _encoder(kind: str, settings: dict[str, Any]) -> Made:
     import transformers
 
-    shape = {"hidden_size": WIDTH, "intermediate_size": HIDDEN, "num_hidden_layers": 2, "num_attention_heads": HEADS}
+    shape = {
+        "hidden_size": WIDTH,
+        "intermediate_size": HIDDEN,
+        "num_hidden_layers": 2,
+        "num_attention_heads": HEADS,
+    }
     config = getattr(transformers, f"{kind}Config")(vocab_size=VOCABULARY, **shape, **_TEXT, **settings)
     return getattr(transformers, f"{kind}ForMaskedLM")(config).eval(), {"input_ids": token_ids()}
 
@@ -158,7 +163,9 @@ def perceptron() -> Made:
 
 
 def lstm() -> Made:
-    return nn.LSTM(5, WIDTH, num_layers=2, batch_first=True).eval(), {"input": torch.randn(BATCH, POSITIONS, 5)}
+    return nn.LSTM(5, WIDTH, num_layers=2, batch_first=True).eval(), {
+        "input": torch.randn(BATCH, POSITIONS, 5)
+    }
 
 
 MODELS: dict[str, Callable[[], Made]] = {

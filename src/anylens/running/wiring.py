@@ -1,4 +1,8 @@
-"""The hooks of a run: which modules have some, and what each does when its module is entered or left."""
+"""The hooks of a run: which modules have some, and what each does when its module is entered or left.
+
+Several threads may run one model. A hook of another thread's run can be called while that run takes it off, and
+then without the keyword arguments it was registered for: hence their default, and hence `mine` comes first.
+"""
 
 from typing import Any, cast
 
@@ -65,7 +69,7 @@ class Wiring:
                 found |= set(record.strays if record else ())
         return found
 
-    def enter_root(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+    def enter_root(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
         """Count the steps of the run."""
         if self.run.mine():
             self.run.step += 1
@@ -75,7 +79,7 @@ class Wiring:
         """Return the hook that begins counting calls anew when the module around them is entered."""
         paths = [path for path, around in counted.items() if around == within]
 
-        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+        def hook(module: nn.Module, args: Any, kwargs: Any = None) -> None:
             if self.run.mine():
                 self.run.turns.update({path: -self.run.turns[path] for path in paths})
 
@@ -95,7 +99,7 @@ class Wiring:
         """Return the hook that visits the inputs of a module."""
         run = self.run
 
-        def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
+        def hook(module: nn.Module, args: Any, kwargs: Any = None) -> Any:
             if not run.mine():
                 return None
             if counted:
@@ -138,7 +142,7 @@ class Wiring:
         run, module = self.run, self.run.root.get_submodule(path)
         scopes = run.scopes
 
-        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+        def enter(module: nn.Module, args: Any, kwargs: Any = None) -> None:
             if not run.mine():
                 return
             now = run.now(sites, path)
