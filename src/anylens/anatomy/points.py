@@ -1,6 +1,7 @@
 """Points: named places in a model, and the taps by which a run reaches them. Frozen data, all of it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from anylens.core.axes import Axes, Layout
@@ -67,7 +68,7 @@ class Point:
     reader: Tap | None = None
     layout: Layout | None = None
 
-    @property
+    @cached_property
     def layer(self) -> int | None:
         """The number of the block that the name speaks of, if it speaks of one."""
         parts = self.name.split(".")

@@ -38,10 +38,12 @@ def leaves(value: Any, key: Key = ()) -> Iterator[tuple[Key, torch.Tensor]]:
 def get(value: Any, key: Key) -> Any:
     """Return what `key` leads to, or None where the way ends early."""
     for step in key:
-        found = [item for name, item in children(value) if name == step]
-        if not found:
-            return None
-        value = found[0]
+        if isinstance(value, (tuple, list)) and isinstance(step, int):
+            value = value[step] if step < len(value) else None
+        elif isinstance(value, Mapping):
+            value = value.get(step)
+        else:
+            value = next((item for name, item in children(value) if name == step), None)
     return value
 
 

@@ -97,6 +97,8 @@ class CaptureGraph:
 def copied(value: torch.Tensor, to: tuple[To, ...] = ()) -> torch.Tensor:
     """Return a detached copy of a value; integers keep their dtype where another floating point one is asked for."""
     moved = value.detach()
+    if not to:
+        return moved.clone(memory_format=torch.contiguous_format)
     for target in to:
         if not (isinstance(target, torch.dtype) and not value.is_floating_point()):
             moved = moved.to(target)

@@ -45,7 +45,10 @@ class Run:
 
     def visit(self, site: Site, tensor: torch.Tensor) -> torch.Tensor | None:
         """Act at a module's tensor, unseen by any scope that is awake."""
-        with self.scopes.unseen():
+        if self.scopes.awake:
+            with self.scopes.unseen():
+                new = site.visit(tensor, max(self.step, 0))
+        else:
             new = site.visit(tensor, max(self.step, 0))
         self.reached(site)
         return new

@@ -20,25 +20,31 @@ class Site:
     actions: list[Action]
     edits: bool
     visits: int = 0
+    at: At | None = None
 
     def visit(self, tensor: torch.Tensor, step: int) -> torch.Tensor | None:
         """Do what is to be done with the model's tensor; return its replacement, or None to leave it."""
         point = self.point
         self.visits += 1
         value, back = _view(point, tensor)
-        at = At(point.name, point.axes, point.layer, step)
+        if self.at is None or self.at.step != step:
+            self.at = At(point.name, point.axes, point.layer, step)
         changed = False
         for action in self.actions:
-            new = action(value, at)
+            new = action(value, self.at)
             if new is not None:
                 value, changed = new, True
         return back(value) if changed else None
 
 
+def _as_it_is(value: torch.Tensor) -> torch.Tensor:
+    return value
+
+
 def _view(point: Point, tensor: torch.Tensor) -> tuple[torch.Tensor, Back]:
     """Show a tensor of the model as the point's layout has it."""
     if point.layout is None:
-        return tensor, lambda new: new
+        return tensor, _as_it_is
     try:
         return point.layout.view(tensor)
     except ValueError as error:
@@ -52,19 +58,23 @@ def _view(point: Point, tensor: torch.Tensor) -> tuple[torch.Tensor, Back]:
 class Plan:
     """The sites of a run, in the order in which they were asked for; the last of a tap acts last."""
 
-    sites: list[Site] = field(default_factory=list)
+    by_name: dict[str, Site] = field(default_factory=dict)
+
+    @property
+    def sites(self) -> list[Site]:
+        """The sites, in order."""
+        return list(self.by_name.values())
 
     def add(self, point: Point, action: Action, *, edits: bool) -> None:
         """Act at a point. Where anything edits, the tap that all readers see is used for all."""
-        same = [site for site in self.sites if site.point.name == point.name]
-        if same:
-            site = same[0]
-            site.actions.append(action)
-            site.edits = site.edits or edits
-            site.tap = point.tap if site.edits else site.tap
+        site = self.by_name.get(point.name)
+        if site is None:
+            tap = point.tap if edits or point.reader is None else point.reader
+            self.by_name[point.name] = Site(point, tap, [action], edits)
             return
-        tap = point.tap if edits or point.reader is None else point.reader
-        self.sites.append(Site(point, tap, [action], edits))
+        site.actions.append(action)
+        site.edits = site.edits or edits
+        site.tap = point.tap if site.edits else site.tap
 
     def joined(self, other: "Plan") -> "Plan":
         """Return a plan that does what this one does, then what the other does."""
