@@ -369,6 +369,30 @@ def test_code_run_by_exec():
     assert scope["cache"]["1.hook_out"].shape == (2, 40)
 
 
+class Sharing(nn.Module):
+    """Two parts hold the same activation."""
+
+    def __init__(self):
+        super().__init__()
+        act = nn.GELU()
+        self.parts = nn.ModuleList(nn.ModuleDict({"map": nn.Linear(4, 4), "act": act}) for _ in range(2))
+
+    def forward(self, x):
+        for part in self.parts:
+            x = part["act"](part["map"](x)) + x
+        return x
+
+
+def test_a_module_held_twice_is_one_module():
+    x = torch.randn(2, 4)
+    model = Sharing().eval()
+    lens = anylens.attach(model, x)
+    points = ["parts.0.act.calls.*", "parts.0.act.calls.*.op.*", "op.*"]
+    out, cache = lens.run_with_cache(x, points=points)
+    assert torch.equal(out, model(x))
+    assert torch.equal(cache["parts.0.act.calls.1.hook_out"], cache["parts.0.act.calls.1.op.gelu.0.hook_out"])
+
+
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 

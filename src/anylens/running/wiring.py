@@ -12,7 +12,6 @@ from torch.utils.hooks import RemovableHandle
 
 from anylens.core import arguments
 from anylens.core.errors import RunMismatchError
-from anylens.core.names import join
 from anylens.core.tree import Key, get, leaves, replace
 from anylens.running.run import Run
 from anylens.running.scopes import Frame
@@ -59,12 +58,14 @@ class Wiring:
     def inside(self, at_ops: dict[str, list[Site]]) -> set[str]:
         """Return the modules whose operations must not be taken for those of a scope around them."""
         anatomy, found = self.run.anatomy, set[str]()
+        paths: dict[int, str] = {}  # of each module, the one that the anatomy knows it by
         for path, sites in at_ops.items():
             rules = [site.tap.rule for site in sites if site.tap.rule]
             functions = {rule.function for rule in rules}
             if any(rule.depth for rule in rules) or functions & anatomy.functions_below.get(path, set()):
-                inner = self.run.root.get_submodule(path).named_modules()
-                found |= {join(path, name) for name, _ in inner if name}
+                paths = paths or {id(module): name for name, module in self.run.root.named_modules()}
+                scope = self.run.root.get_submodule(path)
+                found |= {paths[id(module)] for module in scope.modules() if module is not scope}
                 record = anatomy.by_path.get(path)
                 found |= set(record.strays if record else ())
         return found
