@@ -11,9 +11,8 @@ from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.derive import derive
 from anylens.anatomy.known import key_of, recall, remember, versions
 from anylens.anatomy.lookup import Points
+from anylens.anatomy.observe import observe
 from anylens.anatomy.rename import rename
-from anylens.anatomy.warm import warm
-from anylens.anatomy.watch import watch
 from anylens.core.errors import AnylensError, AttachError, RunError
 from anylens.families.family import Family
 from anylens.families.layouts import Layout
@@ -82,9 +81,8 @@ class Lens:
         """Watch one forward on these arguments, and keep the anatomy it shows."""
         args, kwargs = given
         call = method_of(self.model, method)
-        warm(self.model, call, args, kwargs)
         try:
-            trace = watch(self.model, lambda: call(*args, **kwargs))
+            trace = observe(self.model, call, args, kwargs)
         except AnylensError:
             raise
         except Exception as error:

@@ -5,7 +5,6 @@ very first forward, those operations would be points that no run ever reaches ag
 """
 
 import contextlib
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ def _stop(*_: Any) -> None:
 
 
 def warm(root: nn.Module, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Let `call` run until the first call of `root` in it ends, on copies of the arguments.
+    """Let `call` run until the first call of `root` in it ends.
 
     What it raises is left to the forward that is watched next, and the random state is as before.
     """
@@ -30,7 +29,6 @@ def warm(root: nn.Module, call: Callable[..., Any], args: tuple[Any, ...], kwarg
     handle = root.register_forward_hook(_stop)
     try:
         with torch.random.fork_rng(devices=devices), torch.no_grad(), contextlib.suppress(Exception):
-            args, kwargs = copy.deepcopy((args, kwargs))
             call(*args, **kwargs)
     except _Done:
         pass

@@ -1,0 +1,51 @@
+"""Observe a model: warm it up, watch one forward, and leave model and arguments as they were."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from anylens.anatomy.trace import Trace
+from anylens.anatomy.warm import warm
+from anylens.anatomy.watch import watch
+
+
+def observe(
+    root: nn.Module, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Trace:
+    """Return the trace of the first call of `root` in `call(*args, **kwargs)`.
+
+    Raises:
+        Whatever the model raises, as it is.
+    """
+    with untouched(root):
+        warm(root, call, *own_copy(args, kwargs))
+        args, kwargs = own_copy(args, kwargs)
+        return watch(root, lambda: call(*args, **kwargs))
+
+
+def own_copy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Copy arguments, so that a cache among them is not filled by watching; what cannot be copied is shared."""
+    try:
+        return copy.deepcopy((args, kwargs))
+    except Exception:
+        return args, kwargs
+
+
+@contextmanager
+def untouched(root: nn.Module) -> Iterator[None]:
+    """Put buffers back that a forward changes, such as the running statistics of a norm in training.
+
+    Contents are compared: a fused norm changes its statistics without counting that as a change in place.
+    """
+    before = [(buffer, buffer.detach().clone()) for buffer in root.buffers() if not buffer.is_meta]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, content in before:
+                if not torch.equal(buffer, content):
+                    buffer.copy_(content)
