@@ -477,3 +477,19 @@ def test_a_detached_lens(made):
     lens.detach()
     with pytest.raises(RunError, match="detached"):
         lens.run_with_cache(example, points="blocks.0.hook_resid_post")
+
+
+def test_a_flattened_write_is_shown_and_edited_by_row_and_position():
+    model, example = models.opt()
+    lens = anylens.attach(model, example)
+    assert lens.points["blocks.0.hook_mlp_out"].axes == ("batch", "pos", "d_model")
+    other = {"input_ids": models.token_ids(5)[:1].repeat(3, 1)}
+    stream = ["blocks.0.hook_resid_mid", "blocks.0.hook_mlp_out", "blocks.0.hook_resid_post"]
+    for given in (example, other):
+        _, cache = lens.run_with_cache(given, points=stream)
+        mid, write, post = (cache[name] for name in stream)
+        assert torch.equal(mid + write, post)
+    with lens.hooks({"blocks.0.hook_mlp_out": anylens.ablate().on(pos=3, batch=1)}):
+        _, edited = lens.run_with_cache(other, points=stream)
+    changed = (edited["blocks.0.hook_resid_post"] != post).any(-1)
+    assert changed.nonzero().tolist() == [[1, 3]]

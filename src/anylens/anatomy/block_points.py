@@ -33,7 +33,7 @@ def add_block(draft: Draft, base: str, block: Block, axes: Axes) -> None:
 def _add_stream(draft: Draft, base: str, block: Block, axes: Axes) -> None:
     call = block.call
     entered, left = call.inputs.get(block.entry), call.outputs.get(block.leave)
-    draft.stream = entered
+    draft.stream, draft.lead = entered, module_tap(draft.trace, call, "in", block.entry)
     if entered is not None:
         tap = module_tap(draft.trace, call, "in", block.entry)
         draft.value(f"{base}.hook_resid_pre", entered, axes, tap)

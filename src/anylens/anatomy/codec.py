@@ -9,7 +9,7 @@ from typing import Any
 from anylens.anatomy.anatomy import Anatomy
 from anylens.core.errors import AnatomyError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def to_json(anatomy: Anatomy) -> str:

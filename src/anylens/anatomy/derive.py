@@ -58,7 +58,7 @@ def _place(name: str) -> str:
 def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> StreamRecord:
     stream, prefix = named.stream, named.prefix
     axes = stream_axes(draft.trace, stream)
-    draft.stream = stream.blocks[0].call.inputs.get(stream.entry)
+    draft.stream, draft.lead = stream.blocks[0].call.inputs.get(stream.entry), None
     _add_beginning(draft, named, others, axes)
     for number, block in enumerate(stream.blocks):
         add_block(draft, join(prefix, f"blocks.{number}"), block, axes)

@@ -14,9 +14,8 @@ class Draft:
         self.trace = trace
         self.points: dict[str, Point] = {}
         self.absent: dict[str, str] = {}
-        self.stream: int | None = (
-            None  # what enters the stream at hand, against which flattened shapes are read
-        )
+        self.stream: int | None = None  # what enters the stream at hand: flattened shapes are read against it
+        self.lead: Tap | None = None  # where that enters
 
     def lack(self, name: str, why: str) -> None:
         """Note why a canonical point is missing."""
@@ -29,6 +28,9 @@ class Draft:
             self.lack(name, "its value is not computed by an operation that can be tapped")
             return
         reader = reader_for(self.trace, value) if tap.rule is not None else None
+        if self.lead is not None and self.flattened(axes, value):
+            self.unflattened(name, value, axes, (tap, reader))
+            return
         self.seen(name, value, View(self.fit(axes, value)), (tap, reader))
 
     def seen(self, name: str, value: int, view: View, taps: tuple[Tap, Tap | None]) -> None:
@@ -39,19 +41,27 @@ class Draft:
             name, view.axes, shape, record.dtype, taps[0], "canonical", taps[1], view.layout
         )
 
+    def flattened(self, axes: Axes, value: int) -> bool:
+        """Whether a value has the positions of all rows of the batch in one dimension."""
+        if self.stream is None or len(axes) != 3:
+            return False
+        shape, whole = self.trace.values[value].shape, self.trace.values[self.stream].shape
+        return len(shape) == 2 and len(whole) == 3 and shape[0] == whole[0] * whole[1]
+
+    def unflattened(self, name: str, value: int, axes: Axes, taps: tuple[Tap, Tap | None]) -> None:
+        """Add a point that shows a flattened value as the stream is: the run says how many rows there are."""
+        assert self.stream is not None
+        record, whole = self.trace.values[value], self.trace.values[self.stream].shape
+        shape = (*whole[:2], record.shape[1])
+        self.points[name] = Point(name, axes, shape, record.dtype, taps[0], reader=taps[1], lead=self.lead)
+
     def fit(self, axes: Axes, value: int) -> Axes:
         """Keep axes that have the value's rank; name flattened and missing dimensions for what they are."""
         shape = self.trace.values[value].shape
         if len(shape) == len(axes):
             return axes
         if len(shape) == 2 and len(axes) == 3:
-            whole = self.trace.values[self.stream].shape if self.stream is not None else ()
-            if (whole[:1] == shape[:1] and shape[0] != 1) or (
-                whole[:1] == (1,) == shape[:1] and whole[1:2] != (1,)
-            ):
-                return (axes[0], axes[2])
-            if len(whole) == 3 and shape[0] == whole[0] * whole[1]:
-                return ("batch_pos", axes[2])
+            return (axes[0], axes[2])
         if len(shape) < len(axes):
             return axes[len(axes) - len(shape) :]
         return (*(f"axis{n}" for n in range(len(shape) - len(axes))), *axes)

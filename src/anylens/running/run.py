@@ -8,7 +8,7 @@ from torch import nn
 from anylens.anatomy.anatomy import Anatomy
 from anylens.running.active import active
 from anylens.running.scopes import Scopes
-from anylens.running.sites import Plan, Site
+from anylens.running.sites import Leads, Plan, Site
 
 
 class Enough(BaseException):
@@ -27,6 +27,7 @@ class Run:
         self.turns: Counter[str] = (
             Counter()
         )  # calls of each counted module since the module around it was entered
+        self.leads: Leads = {}
         self.scopes = Scopes({})
         self.waiting = len(plan.sites)
 

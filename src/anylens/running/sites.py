@@ -10,6 +10,8 @@ from anylens.core.axes import Back
 from anylens.core.errors import RunMismatchError
 from anylens.running.actions import Action, At
 
+Leads = dict[str, tuple[int, ...]]
+
 
 @dataclass(slots=True)
 class Site:
@@ -21,12 +23,15 @@ class Site:
     edits: bool
     visits: int = 0
     at: At | None = None
+    leads: Leads = field(
+        default_factory=dict
+    )  # the run's: what entered the modules that points take sizes from
 
     def visit(self, tensor: torch.Tensor, step: int) -> torch.Tensor | None:
         """Do what is to be done with the model's tensor; return its replacement, or None to leave it."""
         point = self.point
         self.visits += 1
-        value, back = _view(point, tensor)
+        value, back = _view(point, tensor, self.leads)
         if self.at is None or self.at.step != step:
             self.at = At(point.name, point.axes, point.layer, step)
         changed = False
@@ -41,8 +46,15 @@ def _as_it_is(value: torch.Tensor) -> torch.Tensor:
     return value
 
 
-def _view(point: Point, tensor: torch.Tensor) -> tuple[torch.Tensor, Back]:
+def _view(point: Point, tensor: torch.Tensor, leads: Leads) -> tuple[torch.Tensor, Back]:
     """Show a tensor of the model as the point's layout has it."""
+    if point.lead is not None:
+        lead = leads.get(point.lead.path, ())
+        if tensor.shape[0] != torch.Size(lead).numel():
+            raise RunMismatchError(
+                f"{point.name} has {tensor.shape[0]} positions where {list(lead)} entered its block."
+            )
+        return tensor.unflatten(0, lead), lambda new: new.flatten(0, len(lead) - 1)
     if point.layout is None:
         return tensor, _as_it_is
     try:

@@ -39,6 +39,7 @@ class Wiring:
         counted = {site.tap.path: site.tap.within for site in sites if site.tap.calls > 1}
         for path in set(counted.values()):
             self.before(root.get_submodule(path), self.reset(counted, path), first=True)
+        self.lead_hooks(sites)
         inner = self.inside(at_ops)
         for path in dict.fromkeys([*at_modules, *at_ops, *inner]):
             self.module_hooks(path, at_modules.get(path, []), counted=path in counted)
@@ -75,6 +76,24 @@ class Wiring:
         if self.run.mine():
             self.run.step += 1
             self.run.scopes.step = self.run.step
+
+    def lead_hooks(self, sites: list[Site]) -> None:
+        """Note the leading dimensions of what enters the modules that flattened points take them from."""
+        run = self.run
+        for path, key in {
+            site.point.lead.path: site.point.lead.slot for site in sites if site.point.lead
+        }.items():
+
+            def hook(
+                module: nn.Module, args: Any, kwargs: Any = None, path: str = path, key: Any = key
+            ) -> None:
+                if run.mine():
+                    tensor = arguments.find(module, (args, kwargs), key)
+                    run.leads[path] = tuple(tensor.shape[:-1]) if isinstance(tensor, torch.Tensor) else ()
+
+            self.before(run.root.get_submodule(path), hook)
+        for site in sites:
+            site.leads = run.leads
 
     def reset(self, counted: dict[str, str], within: str) -> Hook:
         """Return the hook that begins counting calls anew when the module around them is entered."""
