@@ -177,6 +177,35 @@ def test_an_edit_of_what_was_changed_in_place_is_seen():
         assert torch.allclose(out, model(x) + 1)
 
 
+class AddsInPlace(nn.Module):
+    """A block that adds to its stream in place, by a statement."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(4), nn.Linear(4, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        y = x.clone()
+        y.add_(self.down(self.up(self.norm(x)).relu()))
+        return y
+
+
+@pytest.mark.parametrize("attach_inside", [False, True])
+def test_in_place_adds_under_inference_mode(attach_inside):
+    model = nn.Sequential(AddsInPlace(), AddsInPlace()).eval()
+    x = torch.randn(2, 3, 4)
+    with torch.inference_mode(attach_inside):
+        lens = anylens.attach(model, x.clone())
+    assert [block.writes for block in lens.anatomy.streams[0].blocks] == [("mlp",), ("mlp",)]
+    with torch.inference_mode():
+        own = model(x)
+        out, cache = lens.run_with_cache(x, points=["*.op.*", "blocks.*"])
+        assert torch.equal(out, own)
+        edited = lens.run_with_hooks(x, hooks={"1.op.add.0.hook_out": anylens.set_to(3.0)})
+        assert (edited == 3).all()
+    assert torch.equal(cache["blocks.1.hook_resid_pre"] + cache["blocks.1.hook_mlp_out"], own)
+
+
 def test_to_another_dtype_and_device(made):
     _, example, lens = made
     _, cache = lens.run_with_cache(example, points="blocks.0.hook_resid_post", to=(torch.float16, "cpu"))

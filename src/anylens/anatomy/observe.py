@@ -21,7 +21,7 @@ def observe(
     Raises:
         Whatever the model raises, as it is.
     """
-    with untouched(root):
+    with torch.inference_mode(False), untouched(root):
         warm(root, call, *own_copy(args, kwargs))
         args, kwargs = own_copy(args, kwargs)
         return watch(root, lambda: call(*args, **kwargs))

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 from anylens.core.tree import leaves
+
+_OPERATORS = frozenset("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split())
 
 
 @dataclass(slots=True)
@@ -27,6 +30,15 @@ def version(tensor: torch.Tensor) -> int:
         return 0
 
 
+@lru_cache(maxsize=8192)
+def in_place(func: Callable[..., Any]) -> bool:
+    """Whether a function's name says that it changes its first operand: `add_`, `__iadd__`, `__setitem__`."""
+    name = getattr(func, "__name__", "")
+    if name.endswith("__"):
+        return name == "__setitem__" or (name.startswith("__i") and name[3:-2] in _OPERATORS)
+    return bool(name.endswith("_"))
+
+
 def unique(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     """Drop repetitions of the same tensor, keeping the order."""
     return list({id(tensor): tensor for tensor in tensors}.values())
@@ -38,5 +50,7 @@ def perform(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     versions = [version(tensor) for tensor in operands]
     result = func(*args, **kwargs)
     changed = [t for t, before in zip(operands, versions, strict=True) if version(t) != before]
+    if operands and operands[0].is_inference() and in_place(func):  # such tensors count no changes
+        changed = operands[:1]
     outputs = unique([tensor for _, tensor in leaves(result)] + changed)
     return Performed(operands, result, outputs, changed)
