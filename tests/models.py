@@ -72,7 +72,7 @@ def opt() -> Made:
     return _decoder("OPT", {**settings, "word_embed_proj_dim": WIDTH, "max_position_embeddings": 16})
 
 
-def _encoder(kind: str, settings: dict[str, Any]) -> Made:
+def _encoder(kind: str, settings: dict[str, Any], attention: str = "sdpa") -> Made:
     import transformers
 
     shape = {
@@ -82,11 +82,12 @@ def _encoder(kind: str, settings: dict[str, Any]) -> Made:
         "num_attention_heads": HEADS,
     }
     config = getattr(transformers, f"{kind}Config")(vocab_size=VOCABULARY, **shape, **_TEXT, **settings)
-    return getattr(transformers, f"{kind}ForMaskedLM")(config).eval(), {"input_ids": token_ids()}
+    cls = getattr(transformers, f"{kind}ForMaskedLM")
+    return cls._from_config(config, attn_implementation=attention).eval(), {"input_ids": token_ids()}
 
 
-def bert() -> Made:
-    return _encoder("Bert", {"max_position_embeddings": 16})
+def bert(attention: str = "sdpa") -> Made:
+    return _encoder("Bert", {"max_position_embeddings": 16}, attention)
 
 
 def albert() -> Made:
