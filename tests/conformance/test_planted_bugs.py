@@ -131,7 +131,7 @@ def all_prefixes_dropped(anatomy: Anatomy) -> Anatomy:
 
 
 def _swap(text: str) -> str:
-    other = {"transformer_encoder": "decoder", "decoder": "encoder"}
+    other = {"encoder": "decoder", "decoder": "encoder"}
     return re.sub("^(encoder|decoder)", lambda found: other[found[0]], text)
 
 
