@@ -13,19 +13,17 @@ from anylens.anatomy.known import key_of, recall, remember, versions
 from anylens.anatomy.lookup import Points
 from anylens.anatomy.observe import observe
 from anylens.anatomy.rename import rename
-from anylens.core.errors import AnylensError, AttachError, RunError
+from anylens.core.errors import AnylensError, AttachError, FamilyError, RunError
 from anylens.families.family import Family
 from anylens.families.layouts import Layout
 from anylens.families.registry import family_for, family_named
-from anylens.running.actions import Edit, Hook
+from anylens.running.actions import Edit, Hooks, listed_hooks
 from anylens.running.capture import Cache, Capture, CaptureGraph, To, targets
 from anylens.running.examples import Arguments, as_arguments, at_home, describe, method_of, unpack
 from anylens.running.run import Run
 from anylens.running.sites import Plan
 from anylens.running.steps import Choice, Chooser, Steps, Trail
 from anylens.running.taps import taps
-
-Hooks = Mapping[str, Hook | Iterable[Hook]]
 
 
 class Lens:
@@ -187,6 +185,7 @@ class Lens:
     @contextmanager
     def hooks(self, hooks: Hooks) -> Iterator["Lens"]:
         """Keep hooks in place for any code that calls the model inside the `with`."""
+        self._expect_attached()
         run = Run(self.model, self.anatomy, self._edits(hooks))
         with taps(run):
             yield self
@@ -201,15 +200,17 @@ class Lens:
 
     def _know(self, given: Arguments, method: Any) -> None:
         """Watch the first run, if nothing was watched before."""
-        if not self._attached:
-            raise RunError("This lens was detached. Attach a new one.")
+        self._expect_attached()
         if self._anatomy is None:
             self.watch(given, method)
 
+    def _expect_attached(self) -> None:
+        if not self._attached:
+            raise RunError("This lens was detached. Attach a new one.")
+
     def _edits(self, hooks: Hooks) -> Plan:
         plan = Plan()
-        for pattern, given in hooks.items():
-            listed = [given] if callable(given) else list(given)
+        for pattern, listed in listed_hooks(hooks):
             for point in self.points.select(pattern):
                 for hook in listed:
                     plan.add(point, Edit(point, hook), edits=True)
@@ -257,6 +258,8 @@ def attach(model: Any, example: Any = None, *, family: Family | str | None = Non
     """
     if not isinstance(model, nn.Module):
         raise AttachError(f"attach takes a torch.nn.Module, and was given {type(model).__name__}.")
+    if not isinstance(family, (Family, str, type(None))):
+        raise FamilyError(f"family takes a family or the name of one, and was given {type(family).__name__}.")
     chosen = family_named(family) if isinstance(family, str) else family or family_for(model)
     known = recall(key_of(model)) if example is None else None
     lens = Lens(model, anatomy=known, family=chosen)

@@ -4,7 +4,7 @@ import pytest
 
 import anylens
 from anylens.anatomy.canonical import TABLE
-from anylens.core.errors import AbsentPointError, UnknownPointError
+from anylens.core.errors import AbsentPointError, PointError, UnknownPointError
 from tests import models
 
 
@@ -75,3 +75,11 @@ def test_the_table_shows_in_terminal_and_notebook(gpt2):
 def test_every_row_of_the_table_says_what_it_is():
     assert len({row.name for row in TABLE}) == len(TABLE)
     assert all(row.axes and row.meaning and row.lacking and row.source for row in TABLE)
+
+
+def test_points_are_asked_for_by_name_or_as_they_are(gpt2):
+    points, name = gpt2.points, "blocks.1.hook_resid_post"
+    assert points.select(points[name]) == points.select([points[name], name])
+    for wrong in (None, 3, [3], [None]):
+        with pytest.raises(PointError, match="a name, a glob or several"):
+            points.select(wrong)

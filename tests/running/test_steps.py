@@ -122,3 +122,26 @@ def test_an_early_end_gives_the_steps_there_were(made):
         first, points="blocks.0.hook_resid_post", steps=slice(0, 6), **{**SETTINGS, "eos_token_id": stop}
     )
     assert len(steps) == ended.shape[1] - 7 <= 3
+
+
+def test_a_choice_that_can_be_gone_through_but_once(made):
+    _, example, lens = made
+    name = "blocks.1.hook_resid_post"
+    _, steps = lens.record(example, points=name, steps=iter([4, 1]), **SETTINGS)
+    assert steps.indices(name) == [4, 1]
+
+
+@pytest.mark.parametrize("wrong", ["first", 1.5, [0.5], slice(0.5, None)])
+def test_what_is_no_choice_of_steps(made, wrong):
+    _, example, lens = made
+    with pytest.raises(RunError, match="steps takes"):
+        lens.record(example, points="blocks.1.hook_resid_post", steps=wrong, **SETTINGS)
+
+
+def test_steps_that_never_came_do_not_stack(made):
+    _, example, lens = made
+    name = "blocks.1.hook_resid_post"
+    _, steps = lens.record(example, points=name, steps=[99], **SETTINGS)
+    for join in (steps.stack, steps.concat):
+        with pytest.raises(RunError, match="none of the chosen steps"):
+            join(name)

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.canonical import TABLE
 from anylens.anatomy.native import module_points, op_points
 from anylens.anatomy.points import Point
 from anylens.anatomy.show import as_html, as_text
-from anylens.core.errors import AbsentPointError, UnknownPointError
+from anylens.core.errors import AbsentPointError, PointError, UnknownPointError
 
 
 def is_glob(name: str) -> bool:
@@ -21,6 +22,18 @@ def glob(pattern: str) -> re.Pattern[str]:
     """Compile a glob over the names of points."""
     parts = {"*": ".*", "?": "."}
     return re.compile("".join(parts.get(mark, re.escape(mark)) for mark in pattern))
+
+
+def _names(patterns: Any) -> tuple[str, ...]:
+    """Return names and globs as a tuple; a point stands for its name."""
+    listed = tuple(patterns) if isinstance(patterns, Iterable) else (patterns,)
+    names = tuple(one.name if isinstance(one, Point) else one for one in listed)
+    for name in names:
+        if not isinstance(name, str):
+            raise PointError(
+                f"points takes a name, a glob or several of them, and was given {name!r}. lens.points lists the names."
+            )
+    return names
 
 
 class Points(Mapping[str, Point]):
@@ -87,9 +100,12 @@ class Points(Mapping[str, Point]):
             raise self._missing(pattern)
         return list(found.values())
 
-    def select(self, patterns: str | Iterable[str]) -> tuple[Point, ...]:
-        """Return the points that names and globs stand for, each once, in the order asked for."""
-        wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    def select(self, patterns: str | Point | Iterable[str | Point]) -> tuple[Point, ...]:
+        """Return the points that names and globs stand for, each once, in the order asked for.
+
+        Raises PointError for what is neither a name nor several.
+        """
+        wanted = (patterns,) if isinstance(patterns, str) else _names(patterns)
         if wanted not in self._groups:
             found = {point.name: point for pattern in wanted for point in self.find(pattern)}
             self._groups[wanted] = tuple(found.values())

@@ -1,14 +1,15 @@
 """What is done at a point when a run reaches it: capture the value, or change it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from anylens.anatomy.points import Point
 from anylens.core.axes import Axes
 from anylens.core.errors import DtypeError, EditError, ShapeError
+from anylens.running.active import at_rest
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,30 @@ class At:
 
 
 Hook = Callable[[torch.Tensor, At], torch.Tensor | None]
+
+
+Hooks = Mapping[str, Hook | list[Hook] | tuple[Hook, ...]]
+
+
+def listed_hooks(hooks: Hooks) -> Iterator[tuple[str, list[Hook]]]:
+    """Yield each name or glob with its hooks as a list.
+
+    Raises EditError for what is no mapping, or has something in it that cannot be called.
+    """
+    if not isinstance(hooks, Mapping):
+        raise EditError(
+            f"hooks maps names of points to functions or interventions, and was given {type(hooks).__name__}. "
+            'Write hooks={"blocks.0.hook_resid_post": anylens.scale(0.5)}.'
+        )
+    for name, given in hooks.items():
+        listed: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
+        for hook in listed:
+            if not callable(hook):
+                raise EditError(
+                    f"The hook at {name} is {type(hook).__name__}. Give a function fn(value, at), an intervention "
+                    "such as anylens.set_to(...), or a list of these."
+                )
+        yield name, listed
 
 
 class Action(Protocol):
@@ -40,8 +65,12 @@ class Edit:
     hook: Hook
 
     def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
-        """Call the hook with a copy, so that what it does in place stays with it unless it returns it."""
-        new: torch.Tensor | None = self.hook(value.clone(), at)
+        """Call the hook with a copy, so that what it does in place stays with it unless it returns it.
+
+        Models that the hook calls run without hooks of any run.
+        """
+        with at_rest():
+            new: torch.Tensor | None = self.hook(value.clone(), at)
         if new is not None:
             check(self.point, value, new)
         return new

@@ -21,3 +21,13 @@ def activated(root: int, run: Any) -> Iterator[None]:
         yield
     finally:
         _RUNS.reset(token)
+
+
+@contextmanager
+def at_rest() -> Iterator[None]:
+    """Have no run under way: a model that a user's hook calls is as it is, even the one being run."""
+    token = _RUNS.set(None)
+    try:
+        yield
+    finally:
+        _RUNS.reset(token)

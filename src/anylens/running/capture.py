@@ -109,6 +109,16 @@ def copied(value: torch.Tensor, to: tuple[To, ...] = ()) -> torch.Tensor:
 
 
 def targets(to: To | tuple[To, ...]) -> tuple[To, ...]:
-    """Read `to=`: a device, a dtype, or both."""
-    given = to if isinstance(to, tuple) else (to,)
-    return tuple(target for target in given if target is not None)
+    """Read `to=`: a device, a dtype, or both.
+
+    Raises RunError for anything else, and for a device that torch does not know.
+    """
+    given = tuple(to) if isinstance(to, (tuple, list)) else (to,)
+    return tuple(_target(target) for target in given if target is not None)
+
+
+def _target(target: To) -> To:
+    try:
+        return target if isinstance(target, (torch.dtype, torch.device)) else torch.device(str(target))
+    except RuntimeError as error:
+        raise RunError(f"to takes a device, a dtype or both, and was given {target!r}.") from error

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from anylens.core.errors import RunError
 from anylens.core.tree import leaves
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -62,5 +63,5 @@ def method_of(module: nn.Module, method: str | Callable[..., Any] | None) -> Cal
         return module
     found = getattr(module, method, None) if isinstance(method, str) else method
     if not callable(found):
-        raise AttributeError(f"{type(module).__name__} has no method {method!r} to run.")
+        raise RunError(f"{type(module).__name__} has no method {method!r} to run.")
     return found

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import torch
 
-from anylens.core.errors import AxisError, EditError, ShapeError
+from anylens.core.errors import AxisError, DtypeError, EditError, ShapeError
 from anylens.running.actions import At
 
 Index = int | slice | Iterable[int] | torch.Tensor
@@ -24,11 +24,16 @@ class Intervention:
     steps: Steps | None = None
 
     def on(self, *, steps: Steps | None = None, **axes: Index) -> Self:
-        """Narrow to an index, a slice or a list of indices of named axes, and to steps of the run.
+        """Narrow to an index, a slice, a list of indices or a mask of named axes, and to steps of the run.
 
-        `add(v).on(pos=slice(1, None), head=3)`. Raises AxisError, when it runs, if the point lacks the axis.
+        `add(v).on(pos=slice(1, None), head=3)`.
+
+        Raises:
+            AxisError: an index is nothing of that kind; when it runs, the point lacks the axis or the index.
+            EditError: the steps are nothing of that kind, or count from the end.
         """
-        where = {**self.where, **axes}
+        where = {**self.where, **{axis: index_of(axis, index) for axis, index in axes.items()}}
+        steps = None if steps is None else steps_of(steps)
         return dataclasses.replace(self, where=where, steps=self.steps if steps is None else steps)
 
     def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
@@ -36,7 +41,7 @@ class Intervention:
         if self.steps is not None and not includes(self.steps, at.step):
             return None
         index = select(self.where, value, at)
-        part = value[index]
+        part = value[index] if self.where else value
         try:
             new = self.change(part, at)
             fitted = torch.as_tensor(new, dtype=value.dtype, device=value.device).expand(part.shape)
@@ -59,12 +64,52 @@ def includes(steps: Steps, step: int) -> bool:
     if isinstance(steps, int):
         return step == steps
     if isinstance(steps, slice):
-        if any(end is not None and end < 0 for end in (steps.start, steps.stop, steps.step)):
-            raise EditError(f"{steps} counts from the end, which an edit cannot know while the run goes on.")
         return step in range(
             steps.start or 0, step + 1 if steps.stop is None else steps.stop, steps.step or 1
         )
     return step in tuple(steps)
+
+
+def steps_of(steps: Steps) -> Steps:
+    """Return a choice of steps that can be asked again and again; refuse what an edit cannot know."""
+    if callable(steps):
+        return steps
+    if isinstance(steps, slice):
+        numbers = [end for end in (steps.start, steps.stop, steps.step) if end is not None]
+    elif isinstance(steps, Iterable):
+        numbers = list(steps)
+    else:
+        numbers = [steps]
+    if not all(hasattr(number, "__index__") for number in numbers):
+        raise EditError(
+            f"steps takes an int, a slice, a list of ints or a predicate, and was given {steps!r}."
+        )
+    if any(number < 0 for number in numbers):
+        raise EditError(f"{steps} counts from the end, which an edit cannot know while the run goes on.")
+    return steps if isinstance(steps, (int, slice)) else tuple(numbers)
+
+
+def index_of(axis: str, index: Index) -> Index:
+    """Return an index as an int, a slice, or a tensor of positions or of a mask; refuse anything else."""
+    if isinstance(index, slice) or (isinstance(index, int) and not isinstance(index, bool)):
+        return index
+    listed = index if isinstance(index, torch.Tensor) or hasattr(index, "__array__") else _listed(index)
+    try:
+        wanted = torch.as_tensor(listed)
+    except (TypeError, ValueError, RuntimeError):
+        wanted = torch.empty(())
+    if isinstance(listed, list) and not listed:
+        wanted = wanted.long()
+    mask = wanted.dtype == torch.bool
+    if wanted.is_floating_point() or wanted.is_complex() or wanted.dim() > 1 or (mask and not wanted.dim()):
+        raise AxisError(
+            f"{axis}={index!r} is no index. Give an int, a slice, a list of ints, or a mask along that one axis."
+        )
+    return wanted
+
+
+def _listed(index: Any) -> Any:
+    return list(index) if isinstance(index, Iterable) and not isinstance(index, (str, bytes)) else index
 
 
 def select(where: Mapping[str, Index], value: torch.Tensor, at: At) -> tuple[torch.Tensor, ...]:
@@ -75,19 +120,31 @@ def select(where: Mapping[str, Index], value: torch.Tensor, at: At) -> tuple[tor
     unknown = [axis for axis in where if axis not in at.axes]
     if unknown:
         raise AxisError(f"{at.name} has no axis {unknown[0]!r}. Its axes are {' '.join(at.axes)}.")
+    if not where:
+        return ()
+    if value.dim() != len(at.axes):
+        raise AxisError(
+            f"{at.name} has shape {list(value.shape)} in this run, which does not go with its axes "
+            f"{' '.join(at.axes)}. Attach again with an example like this input."
+        )
     chosen = [
         indices(where.get(axis, slice(None)), size, (axis, at)).to(value.device)
         for axis, size in zip(at.axes, value.shape, strict=True)
     ]
-    return torch.meshgrid(*chosen, indexing="ij") if chosen else ()
+    return torch.meshgrid(*chosen, indexing="ij")
 
 
 def indices(index: Index, size: int, place: tuple[str, At]) -> torch.Tensor:
     """Return the positions that an index stands for on an axis of a size."""
     if isinstance(index, slice):
         return torch.arange(*index.indices(size))
-    wanted = torch.as_tensor([index] if isinstance(index, int) else index)
+    wanted = torch.as_tensor(index).reshape(-1)
     if wanted.dtype == torch.bool:
+        if len(wanted) != size:
+            axis, at = place
+            raise AxisError(
+                f"A mask of {len(wanted)} does not fit axis {axis!r} of {at.name}, which has {size}."
+            )
         wanted = wanted.nonzero().flatten()
     if wanted.numel() and (int(wanted.min()) < -size or int(wanted.max()) >= size):
         axis, at = place
@@ -97,16 +154,19 @@ def indices(index: Index, size: int, place: tuple[str, At]) -> torch.Tensor:
 
 def add(vector: torch.Tensor | float) -> Intervention:
     """Add a tensor that broadcasts against the selected part, such as a direction of `[d_model]`."""
+    vector = content_of("add", vector)
     return Intervention("add", lambda part, _: part + _like(vector, part))
 
 
 def scale(factor: torch.Tensor | float) -> Intervention:
     """Multiply the selected part."""
+    factor = content_of("scale", factor)
     return Intervention(f"scale({factor})", lambda part, _: part * _like(factor, part))
 
 
 def set_to(content: torch.Tensor | float) -> Intervention:
     """Set the selected part to a tensor that broadcasts against it, or to a number."""
+    content = content_of("set_to", content)
     return Intervention("set_to", lambda part, _: _like(content, part))
 
 
@@ -120,6 +180,9 @@ def patch_from(cache: Mapping[str, torch.Tensor] | torch.Tensor) -> Intervention
 
     The other run's value must have the shape of this one's; the same part is taken from it.
     """
+
+    if not isinstance(cache, (Mapping, torch.Tensor)):
+        raise EditError(f"patch_from takes a cache or a tensor, and was given {type(cache).__name__}.")
 
     def change(value: torch.Tensor, at: At) -> torch.Tensor:
         return _source(cache, at).to(value)
@@ -140,20 +203,38 @@ class _Patch(Intervention):
                 f"{at.name} has shape {list(value.shape)} in this run and {list(other.shape)} in the one patched from."
             )
         index = select(self.where, value, at)
-        return value.index_put(index, other[index])
+        return value.index_put(index, other[index]) if self.where else other.clone()
 
     __repr__ = Intervention.__repr__
 
 
 def clamp_feature(direction: torch.Tensor, strength: float) -> Intervention:
     """Set the component along a direction of the last axis to a strength; how long the direction is does not matter."""
+    direction = torch.as_tensor(content_of("clamp_feature", direction))
     unit: torch.Tensor = direction / direction.norm()
+    if not unit.isfinite().all():
+        raise EditError(
+            "clamp_feature needs a direction, and was given one of length zero or without numbers."
+        )
 
     def change(part: torch.Tensor, _: At) -> torch.Tensor:
         along: torch.Tensor = unit.to(part)
         return part + (strength - part @ along).unsqueeze(-1) * along
 
     return Intervention(f"clamp_feature({strength})", change)
+
+
+def content_of(name: str, content: Any) -> torch.Tensor | float:
+    """Return what an intervention puts in as a number or a tensor.
+
+    Raises DtypeError for anything that is neither, nor an array or a list of numbers.
+    """
+    if isinstance(content, (torch.Tensor, int, float)):
+        return content
+    try:
+        return torch.as_tensor(content)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DtypeError(f"{name} takes a tensor or a number, and was given {content!r}.") from error
 
 
 def _like(content: torch.Tensor | float, part: torch.Tensor) -> Any:

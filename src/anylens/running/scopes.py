@@ -21,7 +21,7 @@ from anylens.anatomy.watch import name_of
 from anylens.core.errors import RunMismatchError
 from anylens.core.opened import OPENED
 from anylens.core.tree import Key, leaves, replace
-from anylens.running.sites import Site
+from anylens.running.sites import Site, nested, packed
 from anylens.running.standins import STAND_INS, Heads
 
 RuleKey = tuple[str, int, str]
@@ -48,6 +48,8 @@ class Frame:
     def entered(self, given: list[tuple[Key, torch.Tensor]]) -> None:
         """Take note of what enters the scope."""
         self.labeller.entered(given)
+        if given and packed(given[0][1]):
+            raise nested(self.path or "the model")
         self.lead = tuple(given[0][1].shape[:-1]) if given else ()
 
     def sites_of(self, function: str, operands: list[torch.Tensor]) -> list[Site]:

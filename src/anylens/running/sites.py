@@ -31,6 +31,8 @@ class Site:
         """Do what is to be done with the model's tensor; return its replacement, or None to leave it."""
         point = self.point
         self.visits += 1
+        if packed(tensor):
+            raise nested(point.name)
         value, back = _view(point, tensor, self.leads)
         if self.at is None or self.at.step != step:
             self.at = At(point.name, point.axes, point.layer, step)
@@ -40,6 +42,20 @@ class Site:
             if new is not None:
                 value, changed = new, True
         return back(value) if changed else None
+
+
+def packed(tensor: torch.Tensor) -> bool:
+    """Whether a tensor holds rows of several lengths and has no one shape."""
+    return tensor.is_nested and tensor.layout == torch.strided
+
+
+def nested(place: str) -> RunMismatchError:
+    """Say that a tensor without one shape reached a place, and how to run without."""
+    return RunMismatchError(
+        f"A nested tensor reached {place}: torch's TransformerEncoder packs padded inputs so when no gradient is "
+        "wanted. Build it with enable_nested_tensor=False, set its use_nested_tensor to False, or run it without "
+        "torch.no_grad()."
+    )
 
 
 def _as_it_is(value: torch.Tensor) -> torch.Tensor:

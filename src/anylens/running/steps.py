@@ -23,6 +23,23 @@ class Chooser:
 
     choice: Choice = None
 
+    def __post_init__(self) -> None:
+        """Keep a list of what may be gone through but once; refuse what is no choice of steps."""
+        choice = self.choice
+        if choice is None or callable(choice):
+            return
+        parts = (choice.start, choice.stop, choice.step) if isinstance(choice, slice) else choice
+        if isinstance(choice, Iterable):
+            parts = tuple(choice)
+            object.__setattr__(self, "choice", parts)
+        listed = parts if isinstance(parts, tuple) else (parts,)
+        if not all(
+            hasattr(part, "__index__") or (part is None and isinstance(choice, slice)) for part in listed
+        ):
+            raise RunError(
+                f"steps takes an int, a slice, a list of ints or a predicate, and was given {choice!r}."
+            )
+
     def may_keep(self, step: int) -> bool:
         """Whether a step could be among the chosen, before the end is known."""
         choice = self.choice
@@ -97,6 +114,14 @@ class Steps:
             raise UnknownPointError.among(name, self._trails)
         return self._trails[name].values()
 
+    def _some(self, name: str) -> list[torch.Tensor]:
+        values = [value for _, value in self._values(name)]
+        if not values:
+            raise RunError(
+                f"{name} has none of the chosen steps: it was reached {self._trails[name].seen} times."
+            )
+        return values
+
     def indices(self, name: str) -> list[int]:
         """Return the numbers of the steps that a point has, counted by the point itself."""
         return [step for step, _ in self._values(name)]
@@ -106,7 +131,7 @@ class Steps:
 
         Raises RunError where the steps have different shapes, as the prefill and the decode steps of a generation.
         """
-        values = [value for _, value in self._values(name)]
+        values = self._some(name)
         shapes = {tuple(value.shape) for value in values}
         if len(shapes) > 1:
             raise RunError(
@@ -120,7 +145,7 @@ class Steps:
         axes = self.axes(name)
         if axis not in axes:
             raise RunError(f"{name} has no axis {axis!r} to join along. Its axes are {' '.join(axes)}.")
-        return torch.cat([value for _, value in self._values(name)], dim=axes.index(axis))
+        return torch.cat(self._some(name), dim=axes.index(axis))
 
     def axes(self, name: str) -> Axes:
         """Return the names of a point's axes in one step; `stack` puts `step` before them."""

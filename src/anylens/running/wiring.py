@@ -15,7 +15,7 @@ from anylens.core.errors import RunMismatchError
 from anylens.core.tree import Key, get, leaves, replace
 from anylens.running.run import Run
 from anylens.running.scopes import Frame
-from anylens.running.sites import Site, group
+from anylens.running.sites import Site, group, packed
 
 Hook = Any  # torch's own hooks: forward pre-hooks and forward hooks, with or without keyword arguments
 
@@ -89,7 +89,8 @@ class Wiring:
             ) -> None:
                 if run.mine():
                     tensor = arguments.find(module, (args, kwargs), key)
-                    run.leads[path] = tuple(tensor.shape[:-1]) if isinstance(tensor, torch.Tensor) else ()
+                    plain = isinstance(tensor, torch.Tensor) and not packed(tensor)
+                    run.leads[path] = tuple(tensor.shape[:-1]) if plain else ()
 
             self.before(run.root.get_submodule(path), hook)
         for site in sites:

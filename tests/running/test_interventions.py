@@ -1,0 +1,115 @@
+"""Interventions: what they take, where they act, and what they refuse."""
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+import anylens
+from anylens.core.errors import AxisError, DtypeError, EditError
+
+POST = "blocks.0.hook_resid_post"
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x):
+        return x + self.down(nn.functional.gelu(self.up(self.norm(x))))
+
+
+@pytest.fixture
+def made():
+    model, example = nn.Sequential(Block(), Block()), torch.randn(2, 5, 8)
+    return example, anylens.attach(model, example)
+
+
+def zeroed(made, index):
+    """Which positions are set to nothing."""
+    example, lens = made
+    hooks = {POST: anylens.scale(0).on(pos=index)}
+    _, steps = lens.record(example, points=POST, hooks=hooks)
+    gone = (steps[0][POST] == 0).all(-1)
+    assert torch.equal(gone[0], gone[1])
+    return gone[0].nonzero().flatten().tolist()
+
+
+@pytest.mark.parametrize(
+    ("index", "positions"),
+    [
+        (-1, [4]),
+        (slice(1, None, 2), [1, 3]),
+        ([], []),
+        ([0, -1], [0, 4]),
+        ([False, True, False, False, True], [1, 4]),
+        (torch.tensor([True, False, False, False, False]), [0]),
+        (torch.tensor(2), [2]),
+        (numpy.array([1, 2]), [1, 2]),
+        (range(3), [0, 1, 2]),
+        ({3}, [3]),
+    ],
+)
+def test_an_index_selects_what_it_does_in_a_list(made, index, positions):
+    assert zeroed(made, index) == positions
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        True,
+        None,
+        1.5,
+        [1.5],
+        "all",
+        ...,
+        [True, False],
+        [True] + [False] * 7,
+        torch.zeros(2, 5, dtype=torch.bool),
+        [[0, 1], [2, 3]],
+        9,
+    ],
+)
+def test_what_is_no_index_of_the_axis_is_refused(made, index):
+    with pytest.raises(AxisError, match="pos"):
+        zeroed(made, index)
+
+
+def test_an_index_serves_every_point_it_is_used_at(made):
+    example, lens = made
+    narrowed = anylens.scale(0).on(pos=(number for number in [1]))
+    _, steps = lens.record(
+        example, points="blocks.*.hook_resid_post", hooks={"blocks.*.hook_resid_post": narrowed}
+    )
+    for name in ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post"):
+        assert not steps[0][name][:, 1].any()
+
+
+@pytest.mark.parametrize("steps", [-1, [0, -1], slice(-2, None), 1.5, "last"])
+def test_steps_that_an_edit_cannot_know_are_refused(steps):
+    with pytest.raises(EditError, match="steps|end"):
+        anylens.scale(0).on(steps=steps)
+
+
+def test_what_is_put_in_is_a_tensor_or_numbers(made):
+    example, lens = made
+    plain = lens.run_with_hooks(example, hooks={POST: anylens.add(torch.ones(8))})
+    for same in ([1.0] * 8, numpy.ones(8, dtype="float32")):
+        assert torch.equal(lens.run_with_hooks(example, hooks={POST: anylens.add(same)}), plain)
+    for make in (anylens.add, anylens.scale, anylens.set_to):
+        with pytest.raises(DtypeError, match="tensor or a number"):
+            make("much")
+    with pytest.raises(EditError, match="direction"):
+        anylens.clamp_feature(torch.zeros(8), 1.0)
+    with pytest.raises(EditError, match="cache or a tensor"):
+        anylens.patch_from(None)
+
+
+def test_a_value_of_another_rank_has_no_axes_to_narrow_to():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    lens = anylens.attach(model, torch.randn(2, 4))
+    halved = lens.run_with_hooks(torch.ones(4), hooks={"0.hook_out": anylens.scale(0.5)})
+    assert torch.equal(halved, model(torch.ones(4)) / 2)
+    with pytest.raises(AxisError, match="does not go with its axes"):
+        lens.run_with_hooks(torch.ones(4), hooks={"0.hook_out": anylens.scale(0.5).on(batch=0)})
