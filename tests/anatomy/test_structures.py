@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import anylens
+from anylens.core.errors import AbsentPointError
 from tests import models
 
 RESIDUAL = ("attn", "mlp")
@@ -182,3 +183,76 @@ def test_a_plain_chain_has_native_points_only():
     assert "1.hook_out" in lens.points
     with pytest.raises(anylens.AnylensError, match="no residual stream"):
         lens.points["blocks.0.hook_resid_post"]
+
+
+class Writes(nn.Module):
+    """A block whose add scales what it adds."""
+
+    def __init__(self, alpha):
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
+        self.alpha = alpha
+
+    def forward(self, x):
+        return torch.add(x, self.down(nn.functional.gelu(self.up(self.norm(x)))), alpha=self.alpha)
+
+
+def test_a_write_is_exactly_what_is_added_or_is_not_there():
+    example = torch.randn(2, 5, 8)
+    whole = anylens.attach(nn.Sequential(Writes(1), Writes(1)), example)
+    assert "blocks.1.hook_mlp_out" in whole.points
+    scaled = anylens.attach(nn.Sequential(Writes(0.5), Writes(0.5)), example)
+    assert {"blocks.1.hook_resid_pre", "blocks.1.hook_resid_post", "blocks.1.mlp.hook_post"} <= {
+        *scaled.points
+    }
+    with pytest.raises(AbsentPointError, match=r"scales what it adds \(alpha=0\.5\)"):
+        scaled.points["blocks.1.hook_mlp_out"]
+
+
+class Relative(nn.Module):
+    """Attention whose scores have a second term from the same queries."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+        self.table = nn.Parameter(torch.randn(5, 5, 4))
+
+    def forward(self, x):
+        q, k, v = (part(x).view(*x.shape[:2], 2, 4).transpose(1, 2) for part in (self.q, self.k, self.v))
+        scores = torch.einsum("bhqd,bhkd->bhqk", q, k) + torch.einsum("bhqd,qkd->bhqk", q, self.table)
+        z = torch.einsum("bhqk,bhkd->bhqd", scores.softmax(-1), v)
+        return x + self.o(z.transpose(1, 2).reshape(x.shape))
+
+
+def test_an_edit_of_queries_reaches_every_term_of_the_scores():
+    model, example = nn.Sequential(Relative(), Relative()), torch.randn(2, 5, 8)
+    lens = anylens.attach(model, example)
+    edited = lens.run_with_hooks(example, hooks={"blocks.1.attn.hook_q": anylens.scale(0).on(head=1)})
+    with torch.no_grad():
+        model[1].q.weight[4:] = 0
+        model[1].q.bias[4:] = 0
+    assert torch.allclose(edited, model(example), atol=1e-6)
+
+
+class Windows(nn.Module):
+    """Attention within windows, whose chunks stand where others keep their heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, x):
+        batch = x.shape[0]
+        q, k, v = (
+            part(x).view(batch, 6, 2, 4).transpose(1, 2).reshape(batch * 2, 3, 2, 4)
+            for part in (self.q, self.k, self.v)
+        )
+        scores = (q @ k.transpose(-1, -2)).view(batch, 2, 6, 2).transpose(1, 2)
+        pattern = scores.softmax(-1).transpose(1, 2).reshape(batch * 2, 3, 2, 2)
+        return x + self.o((pattern @ v).view(batch, 2, 6, 4).transpose(1, 2).reshape(x.shape))
+
+
+def test_axes_that_do_not_agree_are_numbered_not_named():
+    lens = anylens.attach(nn.Sequential(Windows(), Windows()), torch.randn(2, 6, 8))
+    for name in ("hook_q", "hook_z", "hook_pattern"):
+        assert lens.points[f"blocks.1.attn.{name}"].axes == ("axis0", "axis1", "axis2", "axis3")

@@ -5,8 +5,9 @@ import torch
 from anylens.anatomy.attention import Attention, Operand
 from anylens.anatomy.draft import Draft
 from anylens.anatomy.heads import View, head_views, operands, shown_shape
+from anylens.anatomy.paths import ancestors
 from anylens.anatomy.points import Point, Tap
-from anylens.anatomy.taps import inside_tap, op_tap
+from anylens.anatomy.taps import inside_tap, op_tap, tap_for
 from anylens.anatomy.trace import Op, Trace
 from anylens.anatomy.vocabulary import SAME, VIEWS
 from anylens.core.names import join
@@ -20,10 +21,23 @@ def add_attention(draft: Draft, base: str, one: Attention, batch: int | None) ->
     views = head_views(draft.trace, one, batch)
     found = operands(one)
     for key, name in _NAMES.items():
-        draft.seen(join(base, name), found[key].value, views[key], (op_tap(draft.trace, found[key]), None))
+        draft.seen(join(base, name), found[key].value, views[key], (_tap(draft.trace, one, found[key]), None))
     for key, name in _SQUARES.items():
         _add_square(draft, join(base, name), (one, found[key], key), views[key])
     _add_result(draft, join(base, "hook_result"), one, views["z"])
+
+
+def _tap(trace: Trace, one: Attention, operand: Operand) -> Tap:
+    """Return the tap at an operand; where more of the scores are computed from the same value, at its source."""
+    others = [
+        op
+        for op in trace.readers.get(operand.value, ())
+        if op is not operand.op and op.call == one.softmax.call and operand.value not in op.outputs
+    ]
+    before = ancestors(trace, one.softmax.inputs[0], range(one.softmax.number)) if others else {}
+    if operand.side == "out" or not others or not all(op.number in before for op in others):
+        return op_tap(trace, operand)
+    return tap_for(trace, operand.value) or op_tap(trace, operand)
 
 
 def _add_square(draft: Draft, name: str, which: tuple[Attention, Operand, str], view: View) -> None:

@@ -87,8 +87,11 @@ def _write_names(block: Block) -> list[tuple[tuple[Sum, Write], str]]:
 
 def _add_write(draft: Draft, base: str, block: Block, which: tuple[Sum, Write, str], axes: Axes) -> None:
     one, write, suffix = which
-    tap = added_tap(draft.trace, one.op, write.value)
-    draft.value(f"{base}.hook_{write.kind}_out{suffix}", write.value, axes, tap)
+    name = f"{base}.hook_{write.kind}_out{suffix}"
+    if one.op.note:  # what is added exists nowhere: it is scaled in the very operation that adds it
+        draft.lack(name, f"its add scales what it adds ({one.op.note}), so that no tensor holds exactly that")
+    else:
+        draft.value(name, write.value, axes, added_tap(draft.trace, one.op, write.value))
     if write.attention:
         stream = block.call.inputs[block.entry]
         batch = draft.trace.values[stream].shape[axes.index("batch")] if "batch" in axes else None

@@ -44,7 +44,35 @@ def head_views(trace: Trace, one: Attention, batch: int | None) -> dict[str, Vie
             layout = replace(view.layout or Layout(), heads=heads, axes=view.axes)
             view = View(view.axes, layout)
         found[name] = view
-    return found
+    return found if _agree(trace, one, found) else _unnamed(trace, one)
+
+
+def _unnamed(trace: Trace, one: Attention) -> dict[str, View]:
+    """Number the axes of tensors whose dimensions are not those of heads and positions."""
+    ranks = {name: len(trace.values[operand.value].shape) for name, operand in operands(one).items()}
+    return {name: View(tuple(f"axis{n}" for n in range(rank))) for name, rank in ranks.items()}
+
+
+def _agree(trace: Trace, one: Attention, views: dict[str, View]) -> bool:
+    """Whether written-out queries, keys, scores and outputs have the same heads and positions by their views.
+
+    A sliding window keeps its chunks where others keep heads: names read off the order alone would be wrong.
+    """
+    if one.fused:
+        return True
+    sizes = {
+        name: dict(
+            zip(view.axes, shown_shape(trace.values[operands(one)[name].value].shape, view), strict=True)
+        )
+        for name, view in views.items()
+    }
+    q, k, z, scores = (sizes[name] for name in ("q", "k", "z", "scores"))
+    pairs = [
+        *((side.get("head"), scores.get("head")) for side in (q, z)),
+        *((side.get("pos"), scores.get("query_pos")) for side in (q, z)),
+        (k.get("pos"), scores.get("key_pos")),
+    ]
+    return all(left == right for left, right in pairs if left is not None and right is not None)
 
 
 def _repeats(trace: Trace, value: int) -> int:

@@ -152,7 +152,7 @@ class Watch(TorchFunctionMode):
         inputs = tuple(self.registry.number(tensor) for tensor in operands)
         done = perform(func, args, kwargs)
         if done.outputs:
-            self.record(name, inputs, done, note(name, args))
+            self.record(name, inputs, done, note(name, args, kwargs))
         return done.result
 
     def record(self, name: str, inputs: tuple[int, ...], done: Performed, remark: str) -> None:
@@ -175,10 +175,12 @@ class Watch(TorchFunctionMode):
         self.ops.append(Op(number, name, call, inputs, made, labels, remark))
 
 
-def note(name: str, args: tuple[Any, ...]) -> str:
+def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Say what a reader of the trace needs to know beyond the operands."""
     if name == "einsum" and args and isinstance(args[0], str):
         return args[0].replace(" ", "")
+    if name == "add" and kwargs.get("alpha", 1) != 1:
+        return f"alpha={kwargs['alpha']}"
     if name in ("permute", "transpose"):
         listed = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]
         return ",".join(str(dim) for dim in listed)
