@@ -258,6 +258,7 @@ def attach(model: Any, example: Any = None, *, family: Family | str | None = Non
     """
     if not isinstance(model, nn.Module):
         raise AttachError(f"attach takes a torch.nn.Module, and was given {type(model).__name__}.")
+    _expect_plain(model)
     if not isinstance(family, (Family, str, type(None))):
         raise FamilyError(f"family takes a family or the name of one, and was given {type(family).__name__}.")
     chosen = family_named(family) if isinstance(family, str) else family or family_for(model)
@@ -268,6 +269,19 @@ def attach(model: Any, example: Any = None, *, family: Family | str | None = Non
     elif known is None and chosen is not None:
         _watch_example(lens, chosen)
     return lens
+
+
+def _expect_plain(model: nn.Module) -> None:
+    """Refuse modules whose forward is not Python: what they compute cannot be watched."""
+    for path, module in model.named_modules():
+        place = f"its module {path}" if path else "it"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise AttachError(f"{type(model).__name__} cannot be watched: {place} is TorchScript.")
+        if "_orig_mod" in module._modules or module.__dict__.get("_compiled_call_impl") is not None:
+            raise AttachError(
+                f"{type(model).__name__} cannot be watched: {place} was compiled. Attach to the model as it was before "
+                "torch.compile: compiled._orig_mod, or a copy on which compile() was not called."
+            )
 
 
 def _watch_example(lens: Lens, family: Family) -> None:

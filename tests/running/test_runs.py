@@ -522,3 +522,16 @@ def test_a_flattened_write_is_shown_and_edited_by_row_and_position():
         _, edited = lens.run_with_cache(other, points=stream)
     changed = (edited["blocks.0.hook_resid_post"] != post).any(-1)
     assert changed.nonzero().tolist() == [[1, 3]]
+
+
+def test_what_cannot_be_watched_is_refused():
+    plain = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    called = copy.deepcopy(plain)
+    called.compile(backend="eager")
+    for model in (torch.compile(plain, backend="eager"), called, nn.Sequential(called)):
+        with pytest.raises(AttachError, match="was compiled"):
+            anylens.attach(model, torch.randn(2, 4))
+    with pytest.warns(DeprecationWarning):
+        traced = torch.jit.trace(plain, torch.randn(2, 4))
+    with pytest.raises(AttachError, match="TorchScript"):
+        anylens.attach(traced, torch.randn(2, 4))
