@@ -531,7 +531,7 @@ def test_what_cannot_be_watched_is_refused():
     for model in (torch.compile(plain, backend="eager"), called, nn.Sequential(called)):
         with pytest.raises(AttachError, match="was compiled"):
             anylens.attach(model, torch.randn(2, 4))
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="trace"):
         traced = torch.jit.trace(plain, torch.randn(2, 4))
     with pytest.raises(AttachError, match="TorchScript"):
         anylens.attach(traced, torch.randn(2, 4))
