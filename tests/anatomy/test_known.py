@@ -8,7 +8,6 @@ import torch
 
 import anylens
 from anylens.anatomy import known
-from anylens.anatomy.codec import from_json, to_json
 from anylens.core.errors import AnatomyError, AttachError
 from tests import models
 
@@ -17,7 +16,7 @@ from tests import models
 def test_json_keeps_everything(name):
     model, example = models.MODELS[name]()
     anatomy = anylens.attach(model, example).anatomy
-    assert from_json(to_json(anatomy)) == anatomy
+    assert anylens.Anatomy.from_json(anatomy.to_json()) == anatomy
 
 
 def test_frozen():
@@ -30,7 +29,7 @@ def test_frozen():
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 2, "anatomy": [1, 2]}'])
 def test_other_text_is_refused(text):
     with pytest.raises(AnatomyError):
-        from_json(text)
+        anylens.Anatomy.from_json(text)
 
 
 def test_a_known_architecture_needs_no_example(tmp_path, monkeypatch):
@@ -104,5 +103,5 @@ def test_the_first_run_is_watched_when_nothing_is_known(tmp_path, monkeypatch):
 def test_names_in_json_are_the_points_of_the_lens():
     model, example = models.gpt2()
     lens = anylens.attach(model, example)
-    text = json.dumps(json.loads(to_json(lens.anatomy)))
+    text = json.dumps(json.loads(lens.anatomy.to_json()))
     assert all(f'"{name}"' in text for name in lens.points.canonical)

@@ -1,5 +1,8 @@
 """Watching leaves the model and the arguments as they were."""
 
+import random
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -53,3 +56,18 @@ def test_what_is_done_only_once_gives_no_points():
     lens = anylens.attach(Table(), x)
     assert not [name for name in lens.points.ops if "cumsum" in name]
     lens.run_with_cache(x, points="op.mul.0.*")
+
+
+class Chance(nn.Module):
+    """Draws from Python's and numpy's random numbers."""
+
+    def forward(self, x):
+        return x * random.random() + float(np.random.rand())
+
+
+def test_the_random_states_of_python_and_numpy_stay():
+    random.seed(3), np.random.seed(3)
+    anylens.attach(Chance(), torch.ones(2))
+    after = (random.random(), np.random.rand())
+    random.seed(3), np.random.seed(3)
+    assert after == (random.random(), np.random.rand())

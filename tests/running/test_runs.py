@@ -535,3 +535,38 @@ def test_what_cannot_be_watched_is_refused():
         traced = torch.jit.trace(plain, torch.randn(2, 4))
     with pytest.raises(AttachError, match="TorchScript"):
         anylens.attach(traced, torch.randn(2, 4))
+
+
+class Looped(nn.Module):
+    """One map applied as often as the input has rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(4, 4)
+
+    def forward(self, x):
+        for _ in range(x.shape[0]):
+            x = x + self.map(x).relu()
+        return x
+
+
+def test_another_number_of_calls_is_an_error_not_a_guess():
+    lens = anylens.attach(Looped().eval(), torch.randn(2, 4))
+    assert lens.run_with_cache(torch.randn(2, 4), points="map.calls.1.hook_out")[1]
+    for rows in (1, 3):
+        with pytest.raises(anylens.AnylensError, match="2 times|not reached"):
+            lens.run_with_cache(torch.randn(rows, 4), points="map.calls.1.hook_out")
+    with pytest.raises(RunMismatchError, match="this run 1 times"):
+        lens.run_with_cache(torch.randn(1, 4), points="map.calls.0.hook_out")
+
+
+def test_every_point_at_once_and_none_twice():
+    model, example = models.albert()
+    lens = anylens.attach(model, example)
+    _, cache = lens.run_with_cache(example, points="*")
+    assert "albert.encoder.albert_layer_groups.0.calls.1.hook_out" in cache
+    assert set(cache) == set(lens.points)
+    plain = "albert.encoder.albert_layer_groups.0.hook_out"
+    seen = []
+    lens.run_with_hooks(example, hooks={plain: lambda value, at: seen.append(at.name)})
+    assert seen == [plain, plain]

@@ -1,10 +1,16 @@
 """The anatomy: what one watched forward pass says about a model, as frozen data."""
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
+from anylens.anatomy.codec import plain, read
 from anylens.anatomy.points import Point, Rule
+from anylens.core.errors import AnatomyError
 from anylens.core.tree import Key
+
+FORMAT = 2  # of the JSON that an anatomy is kept as
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,28 @@ class Anatomy:
     modules: tuple[ModuleRecord, ...] = ()
     ops: tuple[OpRecord, ...] = ()
     versions: tuple[tuple[str, str], ...] = field(default=())
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+        return json.dumps({"format": FORMAT, "anatomy": plain(self)}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Anatomy":
+        """Read one back.
+
+        Raises AnatomyError for text that is not an anatomy of this format.
+        """
+        try:
+            data = json.loads(text)
+            if not isinstance(data, dict) or data.get("format") != FORMAT:
+                raise AnatomyError(
+                    f"This is no anatomy of format {FORMAT}. Attach with an example to make it anew."
+                )
+            return cast(Anatomy, read(cls, data["anatomy"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise AnatomyError(
+                f"No anatomy can be read: {error}. Attach with an example to make it anew."
+            ) from error
 
     @cached_property
     def by_path(self) -> dict[str, ModuleRecord]:

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from anylens.anatomy.anatomy import Anatomy
-from anylens.anatomy.codec import FORMAT, from_json, to_json
+from anylens.anatomy.anatomy import FORMAT, Anatomy
 from anylens.core import __version__
 from anylens.core.errors import AnatomyError
 
@@ -81,7 +80,7 @@ def recall(key: str) -> Anatomy | None:
     if key not in _MEMORY:
         file = cache_folder() / "anatomies" / f"{key}.json"
         with contextlib.suppress(OSError, AnatomyError):
-            _MEMORY[key] = from_json(file.read_text(encoding="utf-8"))
+            _MEMORY[key] = Anatomy.from_json(file.read_text(encoding="utf-8"))
     return _MEMORY.get(key)
 
 
@@ -94,7 +93,7 @@ def remember(anatomy: Anatomy) -> None:
         handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(to_json(anatomy))
+                file.write(anatomy.to_json())
             os.replace(name, folder / f"{anatomy.key}.json")
         except OSError:
             Path(name).unlink(missing_ok=True)

@@ -70,11 +70,21 @@ class Points(Mapping[str, Point]):
             raise self._missing(stands_for)
         return found
 
+    @cached_property
+    def several(self) -> frozenset[str]:
+        """The names that stand for each call of a module called several times: in a forward they have no one value.
+
+        They are found by their exact names. Globs find each call's own, `<path>.calls.0.hook_out`, and only where
+        there is nothing else the plain name.
+        """
+        many = {record.path for record in self.anatomy.modules if record.calls > 1}
+        return frozenset(name for name, p in self.native.items() if p.tap.turn is None and p.tap.path in many)
+
     def __iter__(self) -> Iterator[str]:
-        return iter({**self.canonical, **self.native})
+        return (name for name in {**self.canonical, **self.native} if name not in self.several)
 
     def __len__(self) -> int:
-        return len({**self.canonical, **self.native})
+        return len({*self.canonical, *self.native} - self.several)
 
     def _exact(self, name: str) -> Point | None:
         found = self.canonical.get(name) or self.native.get(name)
@@ -93,6 +103,7 @@ class Points(Mapping[str, Point]):
         matches = glob(pattern).fullmatch
         pools = [self.ops] if ".op." in f".{pattern}" else [self.canonical, self.native]
         found = {name: point for pool in pools for name, point in pool.items() if matches(name)}
+        found = {name: point for name, point in found.items() if name not in self.several} or found
         for alias, name in self.aliases.items():
             if matches(alias):
                 found |= {point.name: point for point in self.find(name)}

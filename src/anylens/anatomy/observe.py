@@ -1,10 +1,12 @@
 """Observe a model: warm it up, watch one forward, and leave model and arguments as they were."""
 
 import copy
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy
 import torch
 from torch import nn
 
@@ -37,14 +39,17 @@ def own_copy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, 
 
 @contextmanager
 def untouched(root: nn.Module) -> Iterator[None]:
-    """Put buffers back that a forward changes, such as the running statistics of a norm in training.
+    """Put back what a forward changes: buffers, such as a norm's running statistics, and the states of random numbers.
 
     Contents are compared: a fused norm changes its statistics without counting that as a change in place.
     """
+    python, arrays = random.getstate(), numpy.random.get_state()
     before = [(buffer, buffer.detach().clone()) for buffer in root.buffers() if not buffer.is_meta]
     try:
         yield
     finally:
+        random.setstate(python)
+        numpy.random.set_state(arrays)
         with torch.no_grad():
             for buffer, content in before:
                 if not torch.equal(buffer, content):

@@ -36,9 +36,9 @@ class Wiring:
         at_ops = group(site for site in sites if site.tap.rule is not None)
         if any(site.tap.rule and site.tap.rule.depth for site in sites):
             run.scopes.names = {id(t): path for path, t in (*root.named_parameters(), *root.named_buffers())}
-        counted = {site.tap.path: site.tap.within for site in sites if site.tap.calls > 1}
-        for path in set(counted.values()):
-            self.before(root.get_submodule(path), self.reset(counted, path), first=True)
+        counted = {site.tap.path: site for site in sites if site.tap.calls > 1}
+        for path in {site.tap.within for site in counted.values()}:
+            self.counters([site for site in counted.values() if site.tap.within == path], path)
         self.lead_hooks(sites)
         inner = self.inside(at_ops)
         for path in dict.fromkeys([*at_modules, *at_ops, *inner]):
@@ -96,15 +96,32 @@ class Wiring:
         for site in sites:
             site.leads = run.leads
 
-    def reset(self, counted: dict[str, str], within: str) -> Hook:
-        """Return the hook that begins counting calls anew when the module around them is entered."""
-        paths = [path for path, around in counted.items() if around == within]
+    def counters(self, sites: list[Site], within: str) -> None:
+        """Count the calls of modules anew when the module around them is entered, and check the count when it is left.
 
-        def hook(module: nn.Module, args: Any, kwargs: Any = None) -> None:
-            if self.run.mine():
-                self.run.turns.update({path: -self.run.turns[path] for path in paths})
+        A call is known by its number. Where a run makes more calls than the watched forward, or fewer, the number
+        would stand for another call.
+        """
+        run, module = self.run, self.run.root.get_submodule(within)
 
-        return hook
+        def enter(module: nn.Module, args: Any, kwargs: Any = None) -> None:
+            if run.mine():
+                run.turns.update({site.tap.path: -run.turns[site.tap.path] for site in sites})
+
+        def leave(module: nn.Module, args: Any, output: Any) -> None:
+            if not run.mine():
+                return
+            for site in sites:
+                seen = run.turns[site.tap.path]
+                if seen not in (0, site.tap.calls):
+                    raise RunMismatchError(
+                        f"{site.point.name} is call {site.tap.turn} of {site.tap.path}, which the watched forward "
+                        f"called {site.tap.calls} times and this run {seen} times. "
+                        "Attach again with an example like this input."
+                    )
+
+        self.before(module, enter, first=True)
+        self.handles.append(module.register_forward_hook(leave))
 
     def module_hooks(self, path: str, sites: list[Site], *, counted: bool) -> None:
         """Hook a module for the sites at its inputs and outputs."""
