@@ -2,9 +2,10 @@
 
 import argparse
 import json
+import sys
 
 from anylens.cli.models import HELP, open_model
-from anylens.conformance import CHECKS, Sampling, check
+from anylens.conformance import CHECKS, Outcome, Sampling, check
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ops", type=int, default=usual.ops, help="points of operations to edit at most (%(default)s)"
     )
+    parser.add_argument(
+        "--blocks",
+        type=int,
+        default=usual.blocks,
+        help="streams of at most so many blocks have all their canonical points edited, longer ones those of the "
+        "first, middle and last block (%(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
@@ -32,7 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
         opened.example,
         points=arguments.points,
         checks=arguments.checks,
-        sampling=Sampling(arguments.native, arguments.ops),
+        sampling=Sampling(arguments.native, arguments.ops, blocks=arguments.blocks),
+        progress=_tell if sys.stderr.isatty() else None,
     )
     print(json.dumps(report.as_data(), indent=2) if arguments.json else report.table())
     return 0 if report.ok else 1
+
+
+def _tell(outcome: Outcome) -> None:
+    """Say on stderr that a check has ended."""
+    width = max(len(one.name) for one in CHECKS)
+    print(outcome.line(width), file=sys.stderr, flush=True)

@@ -71,14 +71,23 @@ def _usual(key: str) -> tuple[str, ...]:
 
 def agree(subject: Subject, tally: Tally) -> None:
     """Rows of the pattern are a softmax of the scores and sum to one; pattern @ v is z; results sum to the map's."""
-    for part in attentions(subject, tally):
+    for group in _groups(subject, list(attentions(subject, tally))):
         try:
-            values = part.of(subject.read([subject.by_name[name] for name in part.names.values()])[1])
+            names = [name for part in group for name in part.names.values()]
+            cache = subject.read([subject.by_name[name] for name in names])[1]
         except Exception as error:
-            tally.fail(part.base, said(error))
+            tally.fail(", ".join(part.base for part in group), said(error))
             continue
-        _pattern(tally, part, values)
-        _mixed(subject, tally, part, values)
+        for part in group:
+            _pattern(tally, part, part.of(cache))
+            _mixed(subject, tally, part, part.of(cache))
+
+
+def _groups(subject: Subject, parts: list[Part]) -> Iterator[list[Part]]:
+    """Yield attentions in groups whose values fit in memory together: one run reads them all."""
+    whose = {name: part for part in parts for name in part.names.values()}
+    for points in subject.batches(subject.by_name[name] for name in whose):
+        yield list({part.base: part for part in (whose[point.name] for point in points)}.values())
 
 
 def _pattern(tally: Tally, part: Part, values: Values) -> None:
@@ -119,9 +128,15 @@ def _mixed(subject: Subject, tally: Tally, part: Part, values: Values) -> None:
     tally.expect(near(own, z, ONE), part.names["z"], f"is off pattern @ v by {gap(own, z):.1e}")
 
 
+def _chosen(subject: Subject, tally: Tally) -> list[Part]:
+    """Return the attentions that are edited one by one."""
+    edited = {point.name for point in subject.edited}
+    return [part for part in attentions(subject, tally) if part.names["pattern"] in edited]
+
+
 def reach(subject: Subject, tally: Tally) -> None:
     """One head at one position: its query moves one row of the scores, its key one column, its value one head of z."""
-    for part in attentions(subject, tally):
+    for part in _chosen(subject, tally):
         watched = [subject.by_name[part.names[key]] for key in ("scores", "pattern", "z")]
         watched += [subject.by_name[part.names["result"]]] if "result" in part.names else []
         try:
@@ -216,7 +231,7 @@ def _allowed(value: torch.Tensor, what: tuple[str, str], heads: torch.Tensor, po
 
 def uniform(subject: Subject, tally: Tally) -> None:
     """Giving every key the same weight changes the output, unless the weights were the same already."""
-    for part in attentions(subject, tally):
+    for part in _chosen(subject, tally):
         name = part.names["pattern"]
         try:
             base, _ = subject.read([subject.by_name[name]])

@@ -1,6 +1,7 @@
 """Run the checks on a lens."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,12 +9,14 @@ import torch
 
 from anylens.conformance.report import Outcome, Report, Tally
 from anylens.conformance.sampling import Sampling
-from anylens.conformance.subject import Subject, said, without_example
+from anylens.conformance.subject import Chosen, Subject, said, without_example
 from anylens.conformance.sweep import Sweep
 from anylens.conformance.table import CHECKS, Check
 from anylens.core.errors import UnknownPointError
 from anylens.lens import Lens
 from anylens.running.examples import Arguments, as_arguments, unpack
+
+Progress = Callable[[Outcome], None]
 
 
 def check(
@@ -23,6 +26,7 @@ def check(
     points: str | Iterable[str] | None = None,
     checks: Iterable[str] | None = None,
     sampling: Sampling | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Check that a lens keeps the contract on one input.
 
@@ -31,7 +35,8 @@ def check(
         example: an input as `attach` takes it. Without one, the lens's family is asked for one.
         points: names or globs to narrow the checks to; all points if not given.
         checks: names of checks to run; all of `CHECKS` if not given.
-        sampling: how many native points and operations are edited one by one.
+        sampling: which points are edited one by one.
+        progress: called with the outcome of each check as it ends.
 
     Raises:
         ConformanceError: there is no example.
@@ -43,7 +48,7 @@ def check(
     subject = Subject(lens, given, _names(lens, points), sampling or Sampling())
     sweep = Sweep(subject)
     with _fused_encoder_off():
-        outcomes = tuple(_judge(one, subject, sweep) for one in chosen(checks))
+        outcomes = tuple(_judge(one, subject, sweep, progress) for one in chosen(checks))
     return Report(type(lens.model).__name__, outcomes, _scope(subject))
 
 
@@ -57,14 +62,18 @@ def chosen(names: Iterable[str] | None) -> list[Check]:
     return [one for one in CHECKS if one.name in wanted]
 
 
-def _judge(one: Check, subject: Subject, sweep: Sweep) -> Outcome:
+def _judge(one: Check, subject: Subject, sweep: Sweep, progress: Progress | None = None) -> Outcome:
     """Run one check; what it raises is a failure of its own."""
-    tally = Tally()
+    tally, began = Tally(), time.perf_counter()
     try:
         one.judge(subject, tally, sweep)
     except Exception as error:
         tally.fail("(the check itself)", said(error))
-    return Outcome(one.name, one.meaning, tally.count, tuple(tally.failures), tuple(tally.notes))
+    seconds = time.perf_counter() - began
+    found = Outcome(one.name, one.meaning, tally.count, tuple(tally.failures), tuple(tally.notes), seconds)
+    if progress is not None:
+        progress(found)
+    return found
 
 
 @contextmanager
@@ -99,7 +108,16 @@ def _scope(subject: Subject) -> tuple[str, ...]:
     most = subject.sampling
     return (
         f"{len(subject.canonical)} canonical, {len(subject.native_all)} native points and {len(subject.ops)} of "
-        "operations: all are read, every canonical one is edited;",
+        f"operations: all are read; {len(subject.edited)} canonical ones are edited one by one:",
+        f"those outside the blocks, and {'; '.join(_of_blocks(part) for part in subject.parts) or 'no blocks'};",
         f"of the others every n-th is edited, at most {most.native} native ones and {most.ops} of operations;",
-        f"what holds for all canonical points together is tried with at most {most.alone} of them alone.",
+        f"what holds for all canonical points together is tried with at most {most.alone} of the edited ones alone.",
     )
+
+
+def _of_blocks(part: Chosen) -> str:
+    where = f" of {part.prefix}" if part.prefix else ""
+    if len(part.chosen) == part.count:
+        return f"all {part.count} blocks{where}"
+    listed = ", ".join(map(str, part.chosen))
+    return f"of {part.count} blocks{where} {listed}: first, middle, last, and the first with a name they lack"

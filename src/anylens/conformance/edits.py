@@ -18,9 +18,9 @@ AT_THE_PRODUCT = frozenset({"hook_q", "hook_k", "hook_v"})
 
 
 def change_the_output(subject: Subject, tally: Tally, sweep: Sweep) -> None:
-    """Edit each canonical point; where the output stays, find out without the lens whether it must."""
+    """Edit the canonical points one by one; where the output stays, find out without the lens whether it must."""
     dead = []
-    for point in subject.canonical:
+    for point in subject.edited:
         done = sweep.at(point)
         if done.error:
             tally.fail(point.name, f"cannot be edited: {done.error}")
@@ -40,7 +40,7 @@ def change_the_output(subject: Subject, tally: Tally, sweep: Sweep) -> None:
 
 def arrive_once(subject: Subject, tally: Tally, sweep: Sweep) -> None:
     """The model is seen to compute with exactly the edited value: not the old one, nor one changed twice."""
-    for point in subject.canonical:
+    for point in subject.edited:
         done = sweep.at(point)
         if done.error:
             continue
@@ -60,8 +60,7 @@ def arrive_once(subject: Subject, tally: Tally, sweep: Sweep) -> None:
 
 def keep_when_nothing_changes(subject: Subject, tally: Tally) -> None:
     """Writing a point's own value back gives the model's own output, bit for bit; stand-ins within tolerance."""
-    alone = every_nth(subject.canonical, subject.sampling.alone)
-    for group in [*([point] for point in alone), subject.plain, subject.canonical]:
+    for group in [*([point] for point in subject.alone(subject.canonical)), subject.plain, subject.canonical]:
         if not group:
             continue
         what = group[0].name if len(group) == 1 else f"{len(group)} points at once"

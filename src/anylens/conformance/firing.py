@@ -7,7 +7,6 @@ import torch
 
 from anylens.anatomy.points import Point
 from anylens.conformance.report import Tally
-from anylens.conformance.sampling import every_nth
 from anylens.conformance.subject import Subject, said
 from anylens.core import arguments
 from anylens.running.actions import At
@@ -29,7 +28,7 @@ def fires_once(subject: Subject, tally: Tally) -> None:
 def _unreadable(subject: Subject) -> dict[str, str]:
     """Read canonical points alone: they have no other's taps to lean on."""
     found = {}
-    for point in every_nth(subject.plain, subject.sampling.alone):
+    for point in subject.alone(subject.plain):
         try:
             subject.read([point])
         except Exception as error:

@@ -60,7 +60,7 @@ def _digest(tensor: torch.Tensor) -> str:
         if tensor.dim()
         else tensor.detach().cpu().reshape(1)
     )
-    return hashlib.blake2b(raw.view(torch.uint8).numpy().tobytes(), digest_size=16).hexdigest()
+    return hashlib.sha256(raw.view(torch.uint8).numpy().reshape(-1).data).hexdigest()
 
 
 def _configs(model: nn.Module) -> list[Any]:
@@ -84,13 +84,15 @@ def leaves_nothing(subject: Subject, tally: Tally) -> None:
     lens = Lens(subject.model, anatomy=subject.lens.anatomy, family=subject.lens.family)
     other = Subject(lens, subject.given, subject.names, subject.sampling)
     subject.own()
+    before = state(subject.model)
     for what, act in _ways(other):
-        before = state(subject.model)
         try:
             act()
         except Exception as error:
             tally.fail(what, said(error))
-        _compare(tally, what, before, state(subject.model))
+        after = state(subject.model)
+        _compare(tally, what, before, after)
+        before = after
         found = differences(subject.output, subject.own())
         tally.expect(not found, f"the model's output after {what}", found[0] if found else "")
     try:

@@ -47,7 +47,7 @@ FLOW: tuple[tuple[str, str], ...] = (
 
 def earlier_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
     """An edit in a block leaves the stream of every earlier block as it was, and changes what leaves its own."""
-    for point in subject.canonical:
+    for point in subject.edited:
         done, layer = sweep.at(point), point.layer
         if done.error or layer is None:
             continue
@@ -79,7 +79,7 @@ def _number(name: str) -> int | None:
 
 def within_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
     """Within a block an edit shows where the table FLOW says, and not against it."""
-    for base, _ in subject.blocks():
+    for base in (base for part in subject.parts for base in part.bases):
         names = {_plain(point.name.removeprefix(f"{base}.")): point for point in subject.of_block(base)}
         for first, second in FLOW:
             if first not in names or second not in names:

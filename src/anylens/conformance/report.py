@@ -28,11 +28,17 @@ class Outcome:
     count: int
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
         """Whether everything that was compared holds."""
         return not self.failures
+
+    def line(self, width: int = 0) -> str:
+        """Write the verdict, the name, the count, the seconds and the meaning."""
+        verdict = "ok    " if self.ok else "FAILED"
+        return f"{verdict}  {self.name:<{width}}  {self.count:>6}  {self.seconds:>6.1f} s  {self.meaning}"
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,7 @@ class Report:
         width = max(len(outcome.name) for outcome in self.outcomes)
         lines = [self.model, *self.scope, ""]
         for outcome in self.outcomes:
-            verdict = "ok    " if outcome.ok else "FAILED"
-            lines.append(f"{verdict}  {outcome.name:<{width}}  {outcome.count:>6}  {outcome.meaning}")
+            lines.append(outcome.line(width))
             lines += _listed("    failed: ", [str(failure) for failure in outcome.failures])
             lines += _listed("    note: ", list(outcome.notes))
         total = sum(outcome.count for outcome in self.outcomes)
@@ -78,6 +83,7 @@ class Report:
                 "meaning": outcome.meaning,
                 "ok": outcome.ok,
                 "count": outcome.count,
+                "seconds": round(outcome.seconds, 2),
                 "failures": [{"point": f.point, "seen": f.seen} for f in outcome.failures],
                 "notes": list(outcome.notes),
             }

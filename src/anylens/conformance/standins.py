@@ -3,7 +3,6 @@
 from anylens.anatomy.points import Point
 from anylens.conformance.compare import MANY, differences, same_bits
 from anylens.conformance.report import Tally
-from anylens.conformance.sampling import every_nth
 from anylens.conformance.subject import Subject, said
 from anylens.conformance.witness import Counting
 
@@ -14,7 +13,7 @@ def near_enough(subject: Subject, tally: Tally) -> None:
     if not points:
         tally.note("no point of this model needs a stand-in")
         return
-    for group in [*([point] for point in every_nth(points, subject.sampling.alone)), points]:
+    for group in [*([point] for point in subject.alone(points)), points]:
         what = group[0].name if len(group) == 1 else f"all {len(group)} stand-ins"
         try:
             found = differences(subject.output, subject.read(group)[0], MANY)
@@ -31,7 +30,7 @@ def _tolerances() -> str:
 def only_there(subject: Subject, tally: Tally) -> None:
     """One stand-in takes the place of one call of its function, and nothing before it changes by a bit."""
     inside = [point for point in subject.canonical if point.needs_stand_in and point.tap.rule is not None]
-    for point in every_nth(inside, subject.sampling.alone):
+    for point in subject.alone(inside):
         assert point.tap.rule is not None
         base = point.name.rpartition(".")[0]
         beside = subject.by_name.get(f"{base}.hook_z")

@@ -7,6 +7,7 @@ import copy
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from anylens.anatomy.points import Point
 from anylens.conformance.compare import magnitude
-from anylens.conformance.sampling import Sampling
+from anylens.conformance.sampling import Sampling, every_nth, some_blocks
 from anylens.core.errors import ConformanceError
 from anylens.core.tree import leaves
 from anylens.lens import Lens
@@ -48,6 +49,21 @@ def seeded() -> Iterator[None]:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(SEED)
         yield
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The blocks of a stream in which canonical points are edited one by one."""
+
+    prefix: str
+    chosen: tuple[int, ...]
+    count: int  # how many blocks with points the stream has
+
+    @property
+    def bases(self) -> list[str]:
+        """The names of the chosen blocks."""
+        stem = f"{self.prefix}." if self.prefix else ""
+        return [f"{stem}blocks.{number}" for number in self.chosen]
 
 
 class Subject:
@@ -104,6 +120,32 @@ class Subject:
     def of_block(self, base: str) -> list[Point]:
         """Return the canonical points of a block."""
         return [point for point in self.canonical if point.name.startswith(f"{base}.")]
+
+    @cached_property
+    def parts(self) -> list[Chosen]:
+        """The streams, each with the blocks that `sampling` chooses."""
+        found = []
+        for stream in self.lens.anatomy.streams:
+            stem = f"{stream.prefix}." if stream.prefix else ""
+            names = {number: self._names_in(f"{stem}blocks.{number}") for number in range(len(stream.blocks))}
+            chosen = some_blocks(names, self.sampling.blocks)
+            found.append(Chosen(stream.prefix, tuple(chosen), sum(bool(held) for held in names.values())))
+        return found
+
+    def _names_in(self, base: str) -> frozenset[str]:
+        return frozenset(point.name.removeprefix(f"{base}.") for point in self.of_block(base))
+
+    @cached_property
+    def edited(self) -> list[Point]:
+        """The canonical points that are edited one by one: those outside the blocks, and in the chosen blocks."""
+        skipped = {p.name for base, _ in self.blocks() for p in self.of_block(base)}
+        skipped -= {p.name for part in self.parts for base in part.bases for p in self.of_block(base)}
+        return [point for point in self.canonical if point.name not in skipped]
+
+    def alone(self, points: Iterable[Point]) -> list[Point]:
+        """Return those of some canonical points that are read, stood in for or written back alone."""
+        edited = {point.name for point in self.edited}
+        return every_nth([point for point in points if point.name in edited], self.sampling.alone)
 
     def times(self, point: Point) -> int:
         """Return how often one forward reaches a point: a module's own name stands for each of its calls."""
