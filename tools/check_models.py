@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 import anylens
 from anylens.conformance import CHECKS, Outcome, Report, check, compare, sampling
@@ -79,8 +80,8 @@ def main() -> int:
 def _quiet() -> None:
     """Let the progress lines stand alone: no bars and no warnings of the libraries that load models."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["TQDM_DISABLE"] = "1"
     warnings.simplefilter("ignore")
+    transformers.utils.logging.disable_progress_bar()
     logging.disable(logging.WARNING)
 
 

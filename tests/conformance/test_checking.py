@@ -10,7 +10,7 @@ from torch import nn
 
 import anylens
 from anylens.cli import main
-from anylens.conformance import CHECKS, Failure, Outcome, Report, Sampling, check
+from anylens.conformance import CHECKS, Failure, Outcome, Report, Sampling, check, hygiene
 from anylens.conformance.pytest_plugin import conformance
 from anylens.conformance.sampling import every_nth
 from anylens.core.errors import ConformanceError, UnknownPointError
@@ -145,6 +145,38 @@ def test_the_command_prints_the_table(models_here, capsys):
 def test_the_command_prints_json_and_fails(models_here, capsys):
     assert main(["check", f"{models_here}:bad", "--json", "--checks", "read-only"]) == 1
     assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
+def test_on_a_terminal_each_check_is_told_as_it_ends(models_here, capsys, monkeypatch):
+    command = ["check", f"{models_here}:good", "--json", "--checks", "values", "hygiene"]
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert [line.split()[1] for line in told.err.splitlines()] == ["values", "hygiene"]
+    assert json.loads(told.out)["ok"]  # what is told does not get into what is piped on
+
+
+def test_an_interrupted_check_leaves_the_model_as_it_was(small):
+    model, example = small
+    lens = anylens.attach(model, example)
+
+    def interrupted(value, at):
+        raise KeyboardInterrupt
+
+    before = hygiene.state(model)
+    with pytest.raises(KeyboardInterrupt):
+        lens.run_with_hooks(example, hooks={"0.hook_out": interrupted})
+    assert hygiene.state(model) == before
+
+    def stop(outcome):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(lens, example, checks=["values"], progress=stop)
+    assert hygiene.state(model) == before
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 @pytest.mark.parametrize(
