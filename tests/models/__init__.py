@@ -5,6 +5,7 @@ the library covers, with a `MODELS` of its own; `ROWS` has them all, by the name
 """
 
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
 from tests.models.common import *  # noqa: F403
@@ -12,8 +13,8 @@ from tests.models.common import MODELS, Made
 
 ROWS = {
     name: import_module(f"{__name__}.{name}").MODELS
-    for name in sorted(module.name for module in iter_modules(__path__))
+    for name in sorted(module.name for module in iter_modules([str(Path(__file__).parent)]))
     if name != "common"
 }
 
-__all__ = ["MODELS", "ROWS", "Made"]  # noqa: PLE0604
+__all__ = ["MODELS", "ROWS", "Made"]
