@@ -1,7 +1,7 @@
 """Families: what watching a model cannot show, as plugins. See `family.Family` for what one says."""
 
 from anylens.families.family import Family, Matches
-from anylens.families.layouts import Cells, Layout, Patches, Place, Tokens
+from anylens.families.layouts import Cells, Layout, Parts, Patches, Place, Tokens
 from anylens.families.registry import families, family_for, family_named, problems
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Family",
     "Layout",
     "Matches",
+    "Parts",
     "Patches",
     "Place",
     "Tokens",

@@ -33,6 +33,31 @@ class Layout(ABC):
         Raises AxisError for a position that does not lie within the extent, or an extent that does not fit.
         """
 
+    def of(self, name: str) -> "Layout":
+        """Return the layout of one point's positions, by the point's name; most models have one for all points."""
+        return self
+
+
+@dataclass(frozen=True)
+class Parts(Layout):
+    """A layout for each component of a model, by the prefix of its points: `(("vision", Patches(...)), ...)`."""
+
+    parts: tuple[tuple[str, Layout], ...]
+
+    def of(self, name: str) -> Layout:
+        fitting = [prefix for prefix, _ in self.parts if not prefix or f"{name}.".startswith(f"{prefix}.")]
+        if not fitting:
+            raise AxisError(f"{name} is in none of the components {self._listed()}, so no layout places it.")
+        return dict(self.parts)[max(fitting, key=len)].of(name)
+
+    def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
+        raise AxisError(
+            f"Positions differ between the components {self._listed()}. Ask layout.of(NAME_OF_A_POINT).where(...)."
+        )
+
+    def _listed(self) -> str:
+        return ", ".join(prefix or "(the rest)" for prefix, _ in self.parts)
+
 
 @dataclass(frozen=True)
 class Tokens(Layout):
