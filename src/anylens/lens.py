@@ -12,7 +12,6 @@ from anylens.anatomy.derive import derive
 from anylens.anatomy.known import key_of, recall, remember, versions
 from anylens.anatomy.lookup import Points
 from anylens.anatomy.observe import observe
-from anylens.anatomy.rename import rename
 from anylens.core.errors import AnylensError, AttachError, FamilyError, RunError
 from anylens.families.family import Family
 from anylens.families.layouts import Layout
@@ -73,7 +72,7 @@ class Lens:
         return self.family.aliases_of(self.anatomy) if self.family is not None else {}
 
     def _named(self, anatomy: Anatomy) -> Anatomy:
-        return rename(anatomy, self.family.prefixes) if self.family is not None else anatomy
+        return self.family.named(anatomy, self.model) if self.family is not None else anatomy
 
     def watch(self, given: Arguments, method: Any = None) -> Anatomy:
         """Watch one forward on these arguments, and keep the anatomy it shows."""

@@ -88,8 +88,11 @@ def _add_beginning(draft: Draft, named: NamedStream, others: list[Stream], axes:
         "hook_token_type_embed": begin.segments,
     }
     for name, value in values.items():
-        if value is not None:
-            draft.value(join(named.prefix, name), value, axes)
+        if value is None:
+            continue
+        rank = len(draft.trace.values[value].shape)
+        fitting = axes if name == "hook_embed" else axes[-rank:]  # what is added broadcasts from the right
+        draft.value(join(named.prefix, name), value, fitting)
 
 
 def _add_loose_attention(draft: Draft, attention: list[Attention]) -> None:

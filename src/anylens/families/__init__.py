@@ -2,6 +2,7 @@
 
 from anylens.families.family import Family, Matches
 from anylens.families.layouts import Cells, Layout, Parts, Patches, Place, Tokens
+from anylens.families.named import Named
 from anylens.families.registry import families, family_for, family_named, problems
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Family",
     "Layout",
     "Matches",
+    "Named",
     "Parts",
     "Patches",
     "Place",

@@ -6,6 +6,7 @@ from typing import Any
 
 from anylens.families.family import Family, Matches
 from anylens.families.layouts import Layout
+from anylens.families.named import Named
 
 
 def problems_of(value: Any) -> Iterator[str]:
@@ -21,6 +22,9 @@ def problems_of(value: Any) -> Iterator[str]:
         yield _wrong("example", "a function from a model to example inputs", held["example"])
     for name in ("prefixes", "aliases"):
         yield from _texts(name, held[name])
+    points = held["points"]
+    if not isinstance(points, Mapping) or not all(isinstance(one, Named) for one in points.values()):
+        yield _wrong("points", "a mapping from string to anylens.families.Named", points)
     layout = held["layout"]
     if layout is not None and not isinstance(layout, Layout) and not callable(layout):
         yield _wrong("layout", "a Layout (Tokens, Patches, Cells), a function to one, or None", layout)

@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from anylens.anatomy.anatomy import Anatomy
+from anylens.anatomy.rename import rename
 from anylens.core.errors import FamilyError
 from anylens.families.layouts import Layout
+from anylens.families.named import Named, add_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,7 @@ class Family:
             differ from each other (batch, positions, heads) let axes be told apart.
         prefixes: path of a component in the model -> its name, for models with several streams:
             `{"vision_model": "vision"}`.
+        points: further points by name, with axes of their own: `{"codes": Named("quantizer.hook_out", "batch pos")}`.
         aliases: further names -> names or globs of points. `{i}` in both is the number of a block.
         layout: where in the input a position lies, or a function from the model to that.
         preprocess: the Auto class of transformers that turns raw input into tensors: `"AutoTokenizer"`.
@@ -67,6 +70,7 @@ class Family:
     matches: Matches = field(default_factory=Matches)
     example: Callable[[nn.Module], Any] | None = None
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    points: Mapping[str, Named] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     layout: Layout | Callable[[nn.Module], Layout] | None = None
     preprocess: str = ""
@@ -89,6 +93,14 @@ class Family:
                 f"found {type(given).__name__}. Pass example=... to attach."
             )
         return _at_home(given, model)
+
+    def named(self, anatomy: Anatomy, model: nn.Module) -> Anatomy:
+        """Return an anatomy with its components and points named as this family does.
+
+        Raises FamilyError where the axes of a named point do not fit its value.
+        """
+        renamed = rename(anatomy, self.prefixes)
+        return add_named(renamed, self.points, getattr(model, "config", None))
 
     def aliases_of(self, anatomy: Anatomy) -> dict[str, str]:
         """Return the aliases with every block's number filled in."""
