@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from anylens.core.axes import Axes
+from anylens.core.names import split_block
 
 LENS = "TransformerLens"
 OWN = "anylens"
@@ -195,7 +196,9 @@ RANK = {row.name: number for number, row in enumerate(TABLE)}
 
 def rank(name: str) -> int:
     """Return where a point's name stands in the table; what is not in it comes last."""
-    bare = re.sub(r".*?blocks\.\d+\.", "blocks.{i}.", re.sub(r"\[\d+\]", "", name), count=1)
+    bare = re.sub(r"\[\d+\]", "", name)
+    if found := split_block(bare):
+        bare = f"blocks.{{i}}.{found[2]}"
     return RANK.get(
         bare, RANK.get(".".join(bare.split(".")[-2:]), RANK.get(bare.rpartition(".")[2], len(TABLE)))
     )

@@ -1,6 +1,5 @@
 """From a trace to an anatomy."""
 
-import re
 from collections.abc import Iterable
 
 from anylens.anatomy.anatomy import Anatomy, BlockRecord, StreamRecord
@@ -17,7 +16,7 @@ from anylens.anatomy.stream_axes import stream_axes
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.taps import module_tap, repeats, rule_for
 from anylens.anatomy.trace import Trace
-from anylens.core.names import join
+from anylens.core.names import join, split_block
 
 
 def derive(trace: Trace, key: str = "", versions: Iterable[tuple[str, str]] = ()) -> Anatomy:
@@ -51,8 +50,8 @@ def in_order(points: Iterable[Point]) -> list[Point]:
 
 def _place(name: str) -> str:
     """Return the block that a name speaks of, with its prefix, or the name of the part before the last."""
-    found = re.match(r".*?blocks\.\d+\.", name)
-    return found[0] if found else name.rpartition("hook_")[0]
+    found = split_block(name)
+    return f"{found[0]}blocks.{found[1]}." if found else name.rpartition("hook_")[0]
 
 
 def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> StreamRecord:

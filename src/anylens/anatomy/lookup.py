@@ -11,6 +11,7 @@ from anylens.anatomy.native import module_points, op_points
 from anylens.anatomy.points import Point
 from anylens.anatomy.show import as_html, as_text
 from anylens.core.errors import AbsentPointError, PointError, UnknownPointError
+from anylens.core.names import split_block
 
 
 def is_glob(name: str) -> bool:
@@ -140,9 +141,9 @@ class Points(Mapping[str, Point]):
 
     def _in_range(self, name: str) -> bool:
         """Whether a name speaks of a block that there is."""
-        number = re.search(r"blocks\.(\d+)\.", name)
+        found = split_block(name)
         longest = max((len(stream.blocks) for stream in self.anatomy.streams), default=0)
-        return number is None or int(number[1]) < longest or not longest
+        return found is None or found[1] < longest or not longest
 
     def _missing(self, name: str) -> UnknownPointError | AbsentPointError:
         why = self.why_absent(name)

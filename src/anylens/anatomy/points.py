@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Literal
 
 from anylens.core.axes import Axes, Layout
+from anylens.core.names import split_block
 from anylens.core.tree import Key, show
 
 Kind = Literal["canonical", "native", "op"]
@@ -72,11 +73,8 @@ class Point:
     @cached_property
     def layer(self) -> int | None:
         """The number of the block that the name speaks of, if it speaks of one."""
-        parts = self.name.split(".")
-        if "blocks" in parts:
-            number = parts[parts.index("blocks") + 1]
-            return int(number) if number.isdigit() else None
-        return None
+        found = split_block(self.name)
+        return found[1] if found else None
 
     @property
     def needs_stand_in(self) -> bool:

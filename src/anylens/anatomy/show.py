@@ -1,12 +1,12 @@
 """The table of points, for a terminal and for a notebook."""
 
 import html
-import re
 from collections.abc import Iterable
 from itertools import groupby
 
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.points import Point
+from anylens.core.names import split_block
 
 MOST_NATIVE = 12
 
@@ -22,14 +22,20 @@ def rows(points: Iterable[Point]) -> list[Row]:
         layers = [point.layer for point in same if point.layer is not None]
         name = same[0].name
         if len(same) > 1:
-            name = re.sub(r"blocks\.\d+\.", f"blocks.{{{layers[0]}..{layers[-1]}}}.", name, count=1)
+            name = _numbered(name, f"{{{layers[0]}..{layers[-1]}}}")
         where = same[0].tap.where()
         found.append((name, " ".join(same[0].axes), _shape(same[0]), same[0].dtype, where))
     return found
 
 
 def _kin(point: Point) -> tuple[str, tuple[str, ...], tuple[int, ...]]:
-    return re.sub(r"blocks\.\d+\.", "blocks.{i}.", point.name, count=1), point.axes, point.shape
+    return _numbered(point.name, "{i}"), point.axes, point.shape
+
+
+def _numbered(name: str, number: str) -> str:
+    """Return a name with another number of its block."""
+    found = split_block(name)
+    return f"{found[0]}blocks.{number}.{found[2]}" if found else name
 
 
 def _by_kin(points: Iterable[Point]) -> list[Point]:

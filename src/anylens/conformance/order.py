@@ -1,11 +1,10 @@
 """Order: an edit shows downstream of its point and nowhere else."""
 
-import re
-
 from anylens.conformance.deadends import why_dead
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject
 from anylens.conformance.sweep import Sweep
+from anylens.core.names import split_block
 
 # (upstream, downstream) within one block: an edit of the first shows in the second, never the other way round.
 FLOW: tuple[tuple[str, str], ...] = (
@@ -48,13 +47,13 @@ FLOW: tuple[tuple[str, str], ...] = (
 def earlier_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
     """An edit in a block leaves the stream of every earlier block as it was, and changes what leaves its own."""
     for point in subject.edited:
-        done, layer = sweep.at(point), point.layer
-        if done.error or layer is None:
+        done, place = sweep.at(point), split_block(point.name)
+        if done.error or place is None:
             continue
-        stem = point.name.partition("blocks.")[0]
+        stem, layer, _ = place
         for name in done.touched | done.kept:
-            number = _number(name)
-            if number is None or number >= layer:
+            other = split_block(name)
+            if other is None or other[1] >= layer:
                 continue
             tally.expect(
                 name in done.kept, name, f"changed with an edit at {point.name}, which comes after it"
@@ -70,11 +69,6 @@ def _carries_nothing(subject: Subject, sweep: Sweep, point: object) -> bool:
 
     assert isinstance(point, Point)
     return not sweep.at(point).live and bool(why_dead(subject, sweep, point))
-
-
-def _number(name: str) -> int | None:
-    found = re.search(r"blocks\.(\d+)\.", name)
-    return int(found[1]) if found else None
 
 
 def within_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:

@@ -10,6 +10,7 @@ from anylens.anatomy.points import Point
 from anylens.conformance.compare import differences, same_bits, tensors
 from anylens.conformance.subject import Subject, changed, noise, said
 from anylens.conformance.witness import Sightings
+from anylens.core.names import split_block
 from anylens.running.actions import At
 
 
@@ -57,10 +58,11 @@ class Sweep:
 
     def _watched(self, point: Point) -> list[Point]:
         """Return what is captured beside an edit: the point's own block, and what enters and leaves the others."""
-        if point.layer is None:
+        place = split_block(point.name)
+        if place is None:
             return []
-        stem, _, rest = point.name.partition("blocks.")
-        base = f"{stem}blocks.{rest.partition('.')[0]}"
+        stem = place[0]
+        base = f"{stem}blocks.{place[1]}"
         ends = ("hook_resid_pre", "hook_resid_post", "hook_normalized_resid_post")
         stream = [
             other
