@@ -10,6 +10,8 @@ from anylens.anatomy.points import Point, Tap
 from anylens.anatomy.taps import inside_tap, op_tap, tap_for
 from anylens.anatomy.trace import Op, Trace
 from anylens.anatomy.vocabulary import SAME, VIEWS
+from anylens.anatomy.windows import Rows, folds_rows
+from anylens.core.axes import Axes, Layout
 from anylens.core.names import join
 
 _NAMES = {"q": "hook_q", "k": "hook_k", "v": "hook_v", "z": "hook_z"}
@@ -18,13 +20,20 @@ _SQUARES = {"scores": "hook_attn_scores", "pattern": "hook_pattern"}
 
 def add_attention(draft: Draft, base: str, one: Attention, batch: int | None) -> None:
     """Add the points of an attention under the name `base`."""
-    views = head_views(draft.trace, one, batch)
+    views = head_views(draft.trace, one, _rows(draft, one, batch))
     found = operands(one)
     for key, name in _NAMES.items():
         draft.seen(join(base, name), found[key].value, views[key], (_tap(draft.trace, one, found[key]), None))
     for key, name in _SQUARES.items():
         _add_square(draft, join(base, name), (one, found[key], key), views[key])
     _add_result(draft, join(base, "hook_result"), one, views["z"])
+
+
+def _rows(draft: Draft, one: Attention, batch: int | None) -> Rows:
+    """Say how the batch stands in dimension 0: windows are told from it where a block shows the batch alone."""
+    known = draft.lead is not None and draft.stream is not None
+    known = known and draft.trace.values[draft.stream or 0].shape[:1] == (batch,)
+    return Rows(batch, known and folds_rows(draft.trace, one.query.value, batch))
 
 
 def _tap(trace: Trace, one: Attention, operand: Operand) -> Tap:
@@ -50,7 +59,8 @@ def _add_square(draft: Draft, name: str, which: tuple[Attention, Operand, str], 
     keys = draft.trace.values[one.key.value].shape[-2]
     shape = shown_shape((*query.shape[:-1], keys), view)
     tap = inside_tap(draft.trace, one.first, site)
-    draft.points[name] = Point(name, view.axes, shape, query.dtype, tap, "canonical", None, view.layout)
+    lead = draft.lead if view.folded else None
+    draft.points[name] = Point(name, view.axes, shape, query.dtype, tap, "canonical", None, view.layout, lead)
 
 
 def _add_result(draft: Draft, name: str, one: Attention, z: View) -> None:
@@ -70,7 +80,17 @@ def _add_result(draft: Draft, name: str, one: Attention, z: View) -> None:
     tap = Tap(tap.path, tap.side, tap.slot, tap.rule, tap.turn, tap.calls, tap.within, heads=shape[-2])
     axes = (*z.axes[:-1], "d_model")
     dtype = draft.trace.values[one.z.value].dtype
-    draft.points[name] = Point(name, axes, (*shape[:-1], width), dtype, tap)
+    layout = _unfolding(z, axes)
+    lead = draft.lead if layout else None
+    draft.points[name] = Point(name, axes, (*shape[:-1], width), dtype, tap, layout=layout, lead=lead)
+
+
+def _unfolding(z: View, axes: Axes) -> Layout | None:
+    """Return the layout that takes windows out of the batch, where they are folded into it."""
+    if not z.folded or z.layout is None:
+        return None
+    rest = " ".join(axes[2:])
+    return Layout(f"(batch window) {rest} -> batch window {rest}", z.layout.sizes)
 
 
 def _rank(trace: Trace, value: int) -> int:
@@ -83,9 +103,9 @@ def _size(trace: Trace, value: int) -> int:
 
 def _merging_map(trace: Trace, one: Attention, view: View) -> Op | None:
     """Return the linear map that reads the heads through views alone, if these put them in the canonical order."""
-    source, target = (
-        ((view.layout.pattern if view.layout else "") or "->").replace("(", "").replace(")", "").split("->")
-    )
+    pattern = (view.layout.pattern if view.layout else "") or "->"
+    pattern = pattern.replace("(batch window)", "window").replace("batch window", "window")
+    source, target = pattern.replace("(", "").replace(")", "").split("->")
     todo = [(one.z.value, tuple(source.split()))]
     seen = set[int]()
     while todo:

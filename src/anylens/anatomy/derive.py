@@ -106,6 +106,7 @@ def _add_loose_attention(draft: Draft, attention: list[Attention]) -> None:
             loose.setdefault(place, []).append(one)
     first = next(iter(draft.trace.calls[0].inputs.values()), None) if draft.trace.calls else None
     shape = draft.trace.values[first].shape if first is not None else ()
+    draft.stream, draft.lead = None, None
     for place, ones in loose.items():
         for number, one in enumerate(ones):
             base = place if len(ones) == 1 else f"{place}[{number}]"

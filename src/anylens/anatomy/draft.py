@@ -37,8 +37,9 @@ class Draft:
         """Add a point with the view that its value is shown in."""
         record = self.trace.values[value]
         shape = shown_shape(record.shape, view)
+        lead = self.lead if view.folded else None
         self.points[name] = Point(
-            name, view.axes, shape, record.dtype, taps[0], "canonical", taps[1], view.layout
+            name, view.axes, shape, record.dtype, taps[0], "canonical", taps[1], view.layout, lead
         )
 
     def flattened(self, axes: Axes, value: int) -> bool:

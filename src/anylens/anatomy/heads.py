@@ -7,6 +7,7 @@ import torch
 from anylens.anatomy.attention import Attention, Operand
 from anylens.anatomy.trace import Trace
 from anylens.anatomy.vocabulary import SAME, VIEWS
+from anylens.anatomy.windows import Rows
 from anylens.core.axes import Axes, Layout
 
 _VIEWS_OF_HEADS = 8  # how many views may stand between a key and its product
@@ -19,6 +20,11 @@ class View:
     axes: Axes
     layout: Layout | None = None
 
+    @property
+    def folded(self) -> bool:
+        """Whether its batch comes from the run, as windows are folded into the same dimension."""
+        return self.layout is not None and "batch" in dict(self.layout.sizes)
+
 
 def shown_shape(shape: tuple[int, ...], view: View) -> tuple[int, ...]:
     """Return the shape that a user sees, worked out on a tensor without memory."""
@@ -27,9 +33,9 @@ def shown_shape(shape: tuple[int, ...], view: View) -> tuple[int, ...]:
     return tuple(view.layout.view(torch.empty(shape, device="meta"))[0].shape)
 
 
-def head_views(trace: Trace, one: Attention, batch: int | None) -> dict[str, View]:
+def head_views(trace: Trace, one: Attention, rows: Rows) -> dict[str, View]:
     """Return the views of q, k, v, z, and of scores and pattern, by those names, each with its number of heads."""
-    views = _plain_views(trace, one, batch)
+    views = _plain_views(trace, one, rows)
     found = {}
     for name, operand in operands(one).items():
         shape = trace.values[operand.value].shape
@@ -91,11 +97,11 @@ def _repeats(trace: Trace, value: int) -> int:
     return times
 
 
-def _plain_views(trace: Trace, one: Attention, batch: int | None) -> dict[str, View]:
+def _plain_views(trace: Trace, one: Attention, rows: Rows) -> dict[str, View]:
     """Return the views by the order of dimensions alone."""
     shape = {name: trace.values[operand.value].shape for name, operand in operands(one).items()}
     if one.first.note or one.second.note:
-        return _by_letters(one, shape, batch)
+        return _by_letters(one, shape)
     flip = not one.fused
     turned = not one.fused and one.value.position == 0
     orders = {
@@ -104,9 +110,9 @@ def _plain_views(trace: Trace, one: Attention, batch: int | None) -> dict[str, V
         "v": ("d_head", "pos") if turned else ("pos", "d_head"),
         "z": ("d_head", "pos") if turned else ("pos", "d_head"),
     }
-    views = {name: _per_head(shape[name], order, batch) for name, order in orders.items()}
+    views = {name: _per_head(shape[name], order, rows) for name, order in orders.items()}
     square = shape["scores"] if not one.fused else shape["q"]
-    views["scores"] = views["pattern"] = _square(square, batch)
+    views["scores"] = views["pattern"] = _square(square, rows)
     return views
 
 
@@ -117,35 +123,39 @@ def operands(one: Attention) -> dict[str, Operand]:
     return {**found, "scores": hidden or one.scores, "pattern": hidden or one.pattern}
 
 
-def leading(shape: tuple[int, ...], batch: int | None) -> tuple[list[str], list[str], dict[str, int]]:
+def leading(shape: tuple[int, ...], rows: Rows) -> tuple[list[str], list[str], dict[str, int]]:
     """Name the dimensions before the last two: in the model's order, as they are shown, and sizes needed."""
-    sizes = shape[:-2]
+    sizes, batch = shape[:-2], rows.batch
     if len(sizes) == 1:
         heads, rest = divmod(sizes[0], batch) if batch else (1, 0)
         if rest or heads <= 1:
             return ["batch"], ["batch", "1"], {}
         return ["(batch head)"], ["batch", "head"], {"head": heads}
-    first = "batch" if not batch or sizes[:1] == (batch,) or sizes[:1] == (1,) else "window"
-    names = [first, *(f"group{n}" if n else "group" for n in range(len(sizes) - 2)), "head"][-len(sizes) :]
+    names = ["batch", *(f"group{n}" if n else "group" for n in range(len(sizes) - 2)), "head"][-len(sizes) :]
+    if not batch or sizes[:1] in ((batch,), (1,)):
+        return names, list(names), {}
+    if rows.folded:
+        return ["(batch window)", *names[1:]], ["batch", "window", *names[1:]], {"batch": batch}
+    names[0] = "batch_window"
     return names, list(names), {}
 
 
-def _per_head(shape: tuple[int, ...], order: tuple[str, str], batch: int | None) -> View:
+def _per_head(shape: tuple[int, ...], order: tuple[str, str], rows: Rows) -> View:
     """View a tensor as batch, pos, head, d_head."""
     if len(shape) < 3:
         return View(tuple(f"axis{n}" for n in range(len(shape))))
-    own, seen, sizes = leading(shape, batch)
+    own, seen, sizes = leading(shape, rows)
     *outer, head = seen
     pattern = f"{' '.join([*own, *order])} -> {' '.join([*outer, 'pos', head, 'd_head'])}"
     axes = (*outer, "pos", "head", "d_head")
     return View(axes, Layout(pattern, tuple(sizes.items())))
 
 
-def _square(shape: tuple[int, ...], batch: int | None) -> View:
+def _square(shape: tuple[int, ...], rows: Rows) -> View:
     """View scores or pattern as batch, head, query_pos, key_pos."""
     if len(shape) < 3:
         return View(tuple(f"axis{n}" for n in range(len(shape))))
-    own, seen, sizes = leading(shape, batch)
+    own, seen, sizes = leading(shape, rows)
     axes = (*(name if name != "1" else "head" for name in seen), "query_pos", "key_pos")
     if own == seen:
         return View(axes)
@@ -153,7 +163,7 @@ def _square(shape: tuple[int, ...], batch: int | None) -> View:
     return View(axes, Layout(pattern, tuple(sizes.items())))
 
 
-def _by_letters(one: Attention, shape: dict[str, tuple[int, ...]], batch: int | None) -> dict[str, View]:
+def _by_letters(one: Attention, shape: dict[str, tuple[int, ...]]) -> dict[str, View]:
     """Read the axes off the equations of an attention written with einsum."""
     plain = {name: View(tuple(f"axis{n}" for n in range(len(dims)))) for name, dims in shape.items()}
     if not (one.first.note and one.second.note):

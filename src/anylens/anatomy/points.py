@@ -68,7 +68,7 @@ class Point:
     kind: Kind = "canonical"
     reader: Tap | None = None
     layout: Layout | None = None
-    lead: Tap | None = None  # the input whose leading dimensions the model has flattened into one here
+    lead: Tap | None = None  # the input whose leading dimensions, or whose batch, are folded into one here
 
     @cached_property
     def layer(self) -> int | None:

@@ -21,8 +21,8 @@ class Records:
     def __init__(self, trace: Trace, streams: Iterable[tuple[Axes, int | None]]) -> None:
         self.trace = trace
         self.streams = [(axes, trace.values[value].shape) for axes, value in streams if value is not None]
-        first = next(iter(trace.calls[0].inputs.values()), None) if trace.calls else None
-        self.batch = trace.values[first].shape[0] if first is not None and trace.values[first].shape else None
+        given = [trace.values[v].shape for v in trace.calls[0].inputs.values()] if trace.calls else []
+        self.batches = {shape[0] for n, shape in enumerate(given) if len(shape) > 1 or (shape and not n)}
 
     def tensors(self, slots: Iterable[tuple[Key, int]]) -> tuple[Tensor, ...]:
         found = ((key, value, self.trace.values[value]) for key, value in slots)
@@ -39,7 +39,7 @@ class Records:
         maker = self.trace.maker(number)
         if len(shape) == 4 and maker is not None and maker.function in MAPS_OF_PICTURES:
             return ("batch", "channel", "height", "width")
-        if shape and shape[0] == self.batch:
+        if shape and shape[0] in self.batches:
             return ("batch", *(f"axis{n}" for n in range(1, len(shape))))
         return tuple(f"axis{n}" for n in range(len(shape)))
 

@@ -14,8 +14,8 @@ from anylens.core.tree import leaves, replace
 from anylens.running.examples import Arguments
 
 BATCH = frozenset({"batch"})
-POSITIONS = frozenset({"pos", "query_pos", "key_pos"})
-BOTH = frozenset({"batch_pos", "window"})  # folded: these follow a change of either
+POSITIONS = frozenset({"pos", "query_pos", "key_pos", "window"})
+BOTH = frozenset({"batch_pos", "batch_window"})  # folded: these follow a change of either
 FREE = frozenset({"expert", "group"})  # how many tokens an expert gets is the data's business
 
 
@@ -31,11 +31,13 @@ class Larger:
 def follow_the_input(subject: Subject, tally: Tally) -> None:
     """Compare the shapes of canonical points between the example and larger inputs."""
     grown: dict[str, set[str]] = {}
+    batches = False
     for larger in larger_inputs(subject.given):
         moved = _moved(subject, tally, larger)
         if moved is None:
             continue
         family = _family(subject, larger)
+        batches = batches or family == BATCH
         for name, axes in moved.items():
             tally.expect(
                 axes <= family | BOTH | FREE,
@@ -44,9 +46,9 @@ def follow_the_input(subject: Subject, tally: Tally) -> None:
                 f"({', '.join(sorted(family))})",
             )
             grown.setdefault(name, set()).update(axes)
-            if family == BATCH:
-                still = "batch" not in axes and _has_batch(subject, name)
-                tally.expect(not still, name, "batch did not change with the batch of the input")
+    for name, axes in grown.items() if batches else ():
+        still = "batch" not in axes and _has_batch(subject, name)
+        tally.expect(not still, name, "batch did not change with the batch of the input")
     _all_moved(subject, tally, grown)
 
 
@@ -72,8 +74,8 @@ def _all_moved(subject: Subject, tally: Tally, grown: dict[str, set[str]]) -> No
                 f"{where}the model takes no other number of positions, so axes named pos are not tried"
             )
     for name, axes in grown.items():
-        if not any(_of(prefix, name) for prefix in followed):
-            continue
+        if "window" in axes or not any(_of(prefix, name) for prefix in followed):
+            continue  # more windows may be as long as before
         across = "cross_attn." in name and len(followed) < len(prefixes)  # keys may be a stream's that stays
         still = POSITIONS & set(subject.by_name[name].axes) - axes
         tally.expect(
@@ -87,12 +89,12 @@ def _of(prefix: str, name: str) -> bool:
 
 
 def larger_inputs(given: Arguments) -> Iterator[Larger]:
-    """Yield the input one longer in dimension 0, and in dimension 1 once for each size that its tensors have there."""
+    """Yield the input one longer in dimensions 0 and 1, once for each size that its tensors have there."""
     found = [tensor for _, tensor in leaves(given) if tensor.dim()]
-    for dimension in (0, 1):
-        sizes = [t.shape[dimension] for t in found if t.dim() > dimension and (dimension == 0 or t.dim() < 4)]
-        wanted = dict.fromkeys(sizes[:1] if dimension == 0 else sizes)
-        for size in wanted:
+    rows = [t.shape[0] for t in found if t is found[0] or t.dim() > 1]  # two components may have a batch each
+    columns = [t.shape[1] for t in found if 1 < t.dim() < 4]
+    for dimension, sizes in enumerate((rows, columns)):
+        for size in dict.fromkeys(sizes):
             yield Larger(_longer(given, dimension, size), dimension, size)
 
 

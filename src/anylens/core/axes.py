@@ -4,7 +4,7 @@ An einops pattern is its own inverse: what was read through it is written back t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import einops
 import torch
@@ -48,6 +48,10 @@ class Layout:
         if found % self.heads == 0:
             return _one_of_each(seen, axis, found // self.heads, back)
         return self._unpacked(seen, back)
+
+    def sized(self, **sizes: int) -> "Layout":
+        """Return the layout with some of its sizes taken from a run."""
+        return replace(self, sizes=tuple((dict(self.sizes) | sizes).items()))
 
     def _rearranged(self, tensor: torch.Tensor) -> tuple[torch.Tensor, Back]:
         if not self.pattern:

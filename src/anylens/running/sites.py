@@ -64,8 +64,8 @@ def _as_it_is(value: torch.Tensor) -> torch.Tensor:
 
 def _view(point: Point, tensor: torch.Tensor, leads: Leads) -> tuple[torch.Tensor, Back]:
     """Show a tensor of the model as the point's layout has it."""
-    if point.lead is not None:
-        lead = leads.get(point.lead.path, ())
+    lead = leads.get(point.lead.path, ()) if point.lead is not None else ()
+    if point.lead is not None and point.layout is None:
         if tensor.shape[0] != torch.Size(lead).numel():
             raise RunMismatchError(
                 f"{point.name} has {tensor.shape[0]} positions where {list(lead)} entered its block."
@@ -74,7 +74,7 @@ def _view(point: Point, tensor: torch.Tensor, leads: Leads) -> tuple[torch.Tenso
     if point.layout is None:
         return tensor, _as_it_is
     try:
-        return point.layout.view(tensor)
+        return (point.layout.sized(batch=lead[0]) if lead else point.layout).view(tensor)
     except ValueError as error:
         raise RunMismatchError(
             f"{point.name} is not in this run what it was in the watched forward: {error}. "
