@@ -8,6 +8,7 @@ from torch import nn
 from anylens.families.family import Family, Matches
 from anylens.families.layouts import Patches
 from anylens.families.sizes import first, free, numbers, pair, picture, picture_settings
+from anylens.families.windows import Windows
 
 # model_type -> the tokens that stand before the patches; register tokens follow by the config
 PREFIX_TOKENS: dict[str, tuple[str, ...]] = {
@@ -17,6 +18,7 @@ PREFIX_TOKENS: dict[str, tuple[str, ...]] = {
     "deit": ("class", "distillation"),
     **dict.fromkeys(("aimv2_vision_model", "ijepa", "siglip_vision_model", "swin", "swinv2"), ()),
 }
+WINDOWED = ("swin", "swinv2")  # attention within windows, which every second block shifts
 # models whose own config is of text and picture, though they take the picture alone
 PICTURE_ONLY: dict[str, tuple[str, ...]] = {"CLIPForImageClassification": ("class",)}
 
@@ -30,10 +32,17 @@ def example(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def layout(model: nn.Module) -> Patches:
-    """Read the size of the patches, their grid and the tokens before them off the config."""
+    """Read the size of the patches, their grid, the tokens before them and any windows off the config."""
     settings = picture_settings(model.config)
+    return patches(settings, _prefix(model, settings))
+
+
+def patches(settings: Any, prefix: tuple[str, ...]) -> Patches:
+    """Return the layout of a picture's patches behind the tokens that stand before them."""
     (height, width), patch = pair(settings.image_size), pair(settings.patch_size)
-    return Patches(patch, (height // patch[0], width // patch[1]), _prefix(model, settings))
+    grid = (height // patch[0], width // patch[1])
+    window = first(settings, "window_size") if settings.model_type in WINDOWED else None
+    return Windows(patch, grid, prefix, window=window) if window else Patches(patch, grid, prefix)
 
 
 def _prefix(model: nn.Module, settings: Any) -> tuple[str, ...]:
