@@ -17,6 +17,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("features",),
     ("analysis", "sae", "harvest", "conformance"),
     ("loading",),
+    ("attaching",),
+    ("pipelines",),
     ("lens",),
     ("running", "families", "store"),
     ("anatomy",),

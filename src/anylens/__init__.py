@@ -5,9 +5,10 @@ Attach to a model, watch it run once, and every named point inside it can be rea
 
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.points import Point
+from anylens.attaching import attach
 from anylens.core import __version__
 from anylens.core.errors import AnylensError
-from anylens.lens import Lens, attach
+from anylens.lens import Lens
 from anylens.loading import load
 from anylens.running.actions import At
 from anylens.running.capture import Cache
@@ -20,6 +21,8 @@ from anylens.running.interventions import (
     scale,
     set_to,
 )
+from anylens.running.step import Step, sigmas, timesteps
+from anylens.running.steps import Steps
 
 __all__ = [
     "Anatomy",
@@ -29,6 +32,8 @@ __all__ = [
     "Intervention",
     "Lens",
     "Point",
+    "Step",
+    "Steps",
     "__version__",
     "ablate",
     "add",
@@ -38,4 +43,6 @@ __all__ = [
     "patch_from",
     "scale",
     "set_to",
+    "sigmas",
+    "timesteps",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,20 +10,24 @@ from torch import nn
 
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.derive import derive
-from anylens.anatomy.known import key_of, recall, remember, versions
+from anylens.anatomy.known import key_of, remember, versions
 from anylens.anatomy.lookup import Points
 from anylens.anatomy.observe import observe
-from anylens.core.errors import AnylensError, AttachError, FamilyError, RunError
+from anylens.core.errors import AnylensError, AttachError, RunError
 from anylens.families.family import Family
 from anylens.families.layouts import Layout
-from anylens.families.registry import family_for, family_named
 from anylens.running.actions import Edit, Hooks, listed_hooks
 from anylens.running.capture import Cache, Capture, CaptureGraph, To, targets
-from anylens.running.examples import Arguments, as_arguments, at_home, describe, method_of, unpack
-from anylens.running.run import Run
+from anylens.running.choice import Choice, Chooser
+from anylens.running.clock import Clock, step_module
+from anylens.running.examples import Arguments, called, describe, method_of, unpack
+from anylens.running.iterate import Host, Iteration, Look
+from anylens.running.relay import Relay
+from anylens.running.run import Run, Tally, expect_visits
+from anylens.running.shelf import target_of
 from anylens.running.sites import Plan
-from anylens.running.steps import Choice, Chooser, Steps, Trail
-from anylens.running.taps import taps
+from anylens.running.steps import Steps, Trail
+from anylens.running.taps import under_way
 
 
 class Lens:
@@ -135,7 +140,7 @@ class Lens:
             action = CaptureGraph(point, cache) if grad else Capture(point, cache, moved)
             plan.add(point, action, edits=grad)
         with torch.enable_grad() if grad else nullcontext():
-            output = self._call(given, method, Run(self.model, self.anatomy, plan, stop_early=stop_early))
+            output = self._call(given, method, self._runs(plan, stop_early=stop_early))
         return output, cache
 
     def record(
@@ -145,16 +150,22 @@ class Lens:
         steps: Choice = None,
         method: Any = None,
         hooks: Hooks | None = None,
-        to: To | tuple[To, ...] = None,
+        to: To | Path | tuple[To | Path, ...] = None,
+        step: str | None = None,
         **kwargs: Any,
     ) -> tuple[Any, Steps]:
         """Run code that calls the model again and again, and capture the values at some points step by step.
 
+        A step is one call of the step module: of the model itself, of a pipeline's denoiser. A point that is reached
+        outside of these, or several times within one, is counted by itself.
+
         Args:
-            *args, **kwargs, method, points, to: as for `run_with_cache`.
-            steps: which steps are kept: an int, a list in any order, a slice, a predicate on the step's number;
-                numbers below zero count from the end. Each point counts its own steps.
+            *args, **kwargs, method, points: as for `run_with_cache`; a callable as first argument is the method.
+            steps: which steps are kept: an int, a list in any order, a slice, a predicate on the step, or
+                `anylens.timesteps(high, low)`, `anylens.sigmas(low, high)`; numbers below zero count from the end.
             hooks: edits to make meanwhile, as for `run_with_hooks`; what is captured is what went on after them.
+            to: a device or dtype for the captured copies, a folder (a `pathlib.Path`) to write them to, or several.
+            step: path of the module whose calls are the steps, if not the lens's own.
 
         Returns:
             What the code returned, and the steps, of which there may be fewer than chosen if the run ended early.
@@ -163,13 +174,52 @@ class Lens:
             UnknownPointError, AbsentPointError: a name that this model does not have.
             RunError: a point was not reached.
         """
-        given = unpack(args, kwargs)
+        given, method = called(args, kwargs, method)
         self._know(given, method)
-        plan = self._edits(hooks or {})
-        trails = [Trail(point, Chooser(steps), targets(to)) for point in self.points.select(points)]
+        clock = self._clock(step)
+        plan = self._edits(hooks or {}, clock)
+        trails = [Trail(point, Chooser(steps), target_of(to)) for point in self.points.select(points)]
         for trail in trails:
-            plan.add(trail.point, trail, edits=False)
-        return self._call(given, method, Run(self.model, self.anatomy, plan)), Steps(trails)
+            plan.add(trail.point, trail, edits=False, clock=clock)
+        return self._call(given, method, self._runs(plan), clock), Steps(trails)
+
+    def iterate(
+        self,
+        *args: Any,
+        points: str | Iterable[str] = (),
+        method: Any = None,
+        hooks: Hooks | None = None,
+        to: To | tuple[To, ...] = None,
+        step: str | None = None,
+        **kwargs: Any,
+    ) -> Iteration:
+        """Run code that calls the model again and again, and pause at each step: `for step in lens.iterate(...)`.
+
+        At each pause `step.index`, `step.timestep` and the like say where the run is; `step.edit(...)` edits the step
+        about to run; `step.cache[...]` and `step.latents` let it run and show what it had; `step.stop()` and leaving
+        the loop end the run. The run goes on in a thread of its own, and only while the loop waits for it.
+
+        Args:
+            As for `record`.
+
+        Raises:
+            What the run raises, at the pause it was going to.
+        """
+        given, method = called(args, kwargs, method)
+        self._know(given, method)
+        clock, moved = self._clock(step), targets(to)
+        host = Host(clock, lambda hooks: self._runs(self._edits(hooks, clock)), self.points.aliases)
+        looks = [Look(host, Trail(point, Chooser()), moved) for point in self.points.select(points)]
+        plan = self._edits(hooks or {}, clock)
+        for look in looks:
+            plan.add(look.trail.point, look, edits=False, clock=clock)
+        runs = self._runs(plan)
+
+        def call() -> Any:
+            with host.watching(self._scheduler()):
+                return self._call(given, method, runs, clock)
+
+        return Iteration(host, Relay(call), Steps(look.trail for look in looks))
 
     def run_with_hooks(self, *args: Any, hooks: Hooks, method: Any = None, **kwargs: Any) -> Any:
         """Call the model with hooks at some points, and return its output.
@@ -179,17 +229,19 @@ class Lens:
         """
         given = unpack(args, kwargs)
         self._know(given, method)
-        return self._call(given, method, Run(self.model, self.anatomy, self._edits(hooks)))
+        clock = self._clock()
+        return self._call(given, method, self._runs(self._edits(hooks, clock)), clock)
 
     @contextmanager
     def hooks(self, hooks: Hooks) -> Iterator["Lens"]:
         """Keep hooks in place for any code that calls the model inside the `with`."""
         self._expect_attached()
-        run = Run(self.model, self.anatomy, self._edits(hooks))
-        with taps(run):
+        clock = self._clock()
+        runs = self._runs(self._edits(hooks, clock))
+        with under_way(runs, clock):
             yield self
-        if run.step >= 0:
-            _expect_visits(run)
+        if clock.entries:
+            expect_visits(runs)
 
     def detach(self) -> None:
         """End the use of this lens. Nothing of it is on the model, before or after."""
@@ -207,87 +259,38 @@ class Lens:
         if not self._attached:
             raise RunError("This lens was detached. Attach a new one.")
 
-    def _edits(self, hooks: Hooks) -> Plan:
+    def _edits(self, hooks: Hooks, clock: Clock) -> Plan:
         plan = Plan()
         for pattern, listed in listed_hooks(hooks):
             for point in self.points.select(pattern):
                 for hook in listed:
-                    plan.add(point, Edit(point, hook), edits=True)
+                    plan.add(point, Edit(point, hook), edits=True, clock=clock)
         return plan
 
-    def _call(self, given: Arguments, method: Any, run: Run) -> Any:
+    def _clock(self, path: str | None = None) -> Clock:
+        """Return a clock that counts the calls of the step module: the one at a path, or the lens's own."""
+        own = self.family.step_of(self.model) if self.family is not None and path is None else ""
+        return Clock(step_module(self.model, path or own))
+
+    def _scheduler(self) -> Any:
+        """Return what makes a step of the latents, where there is such a thing."""
+        return None
+
+    def _target(self, method: Any) -> Any:
+        return method_of(self.model, method)
+
+    def _runs(self, plan: Plan, *, stop_early: bool = False) -> list[Run]:
+        return [Run(self.model, self.anatomy, plan, Tally(stop_early=stop_early))]
+
+    def _call(self, given: Arguments, method: Any, runs: list[Run], clock: Clock | None = None) -> Any:
         args, kwargs = given
         output = None
-        with taps(run):
-            output = method_of(self.model, method)(*args, **kwargs)
-        _expect_visits(run)
+        with under_way(runs, clock):
+            output = self._target(method)(*args, **kwargs)
+        expect_visits(runs)
         return output
 
     def __repr__(self) -> str:
         return f"Lens on {type(self.model).__name__}" + (
             f"\n{self.points!r}" if self._anatomy else ", not watched yet"
         )
-
-
-def _expect_visits(run: Run) -> None:
-    """Refuse a run in which a point was not reached: an edit without effect is never passed over."""
-    silent = [site.point.name for site in run.plan.sites if not site.visits]
-    if silent:
-        more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
-        raise RunError(
-            f"{', '.join(silent[:3])}{more} was not reached in this run: it took another way through the model than "
-            "the watched forward. Attach again with an example like this input."
-        )
-
-
-def attach(model: Any, example: Any = None, *, family: Family | str | None = None) -> Lens:
-    """Put a lens on a model that is already in memory.
-
-    Args:
-        model: any `nn.Module`, on any device, `meta` included.
-        example: an input to watch one forward on: a tensor, a tuple of arguments, a dict of keyword arguments, a
-            tokenizer's or processor's output. Without one, an anatomy known for this architecture is used, or the
-            example that the model's family builds, or else the first run is watched.
-        family: a family, or the name of one, to use in place of the one that claims the model.
-
-    Raises:
-        AttachError: `model` is not a module.
-        FamilyConflictError: several families claim the model, and `family` does not say which to take.
-        Whatever the model raises on the example, with a note of what was passed.
-    """
-    if not isinstance(model, nn.Module):
-        raise AttachError(f"attach takes a torch.nn.Module, and was given {type(model).__name__}.")
-    _expect_plain(model)
-    if not isinstance(family, (Family, str, type(None))):
-        raise FamilyError(f"family takes a family or the name of one, and was given {type(family).__name__}.")
-    chosen = family_named(family) if isinstance(family, str) else family or family_for(model)
-    known = recall(key_of(model)) if example is None else None
-    lens = Lens(model, anatomy=known, family=chosen)
-    if example is not None:
-        lens.watch(at_home(model, as_arguments(example)))
-    elif known is None and chosen is not None:
-        _watch_example(lens, chosen)
-    return lens
-
-
-def _expect_plain(model: nn.Module) -> None:
-    """Refuse modules whose forward is not Python: what they compute cannot be watched."""
-    for path, module in model.named_modules():
-        place = f"its module {path}" if path else "it"
-        if isinstance(module, torch.jit.ScriptModule):
-            raise AttachError(f"{type(model).__name__} cannot be watched: {place} is TorchScript.")
-        if "_orig_mod" in module._modules or module.__dict__.get("_compiled_call_impl") is not None:
-            raise AttachError(
-                f"{type(model).__name__} cannot be watched: {place} was compiled. Attach to the model as it was before "
-                "torch.compile: compiled._orig_mod, or a copy on which compile() was not called."
-            )
-
-
-def _watch_example(lens: Lens, family: Family) -> None:
-    """Watch the example that a family builds; an error says that it was not the user's."""
-    example = family.example_of(lens.model)
-    try:
-        lens.watch(at_home(lens.model, as_arguments(example)))
-    except Exception as error:
-        error.add_note(f"The example was built by the family {family.name!r}. Pass example=... to attach.")
-        raise

@@ -12,11 +12,12 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 
+from anylens.attaching import attach
 from anylens.core.errors import LoadError
 from anylens.core.optional import require
 from anylens.families.family import Family
 from anylens.families.registry import family_for, family_named
-from anylens.lens import Lens, attach
+from anylens.lens import Lens
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
 PROCESSOR_FILES = (

@@ -44,9 +44,10 @@ class Points(Mapping[str, Point]):
     found by name or by a glob that has `.op.` in it.
     """
 
-    def __init__(self, anatomy: Anatomy, aliases: Mapping[str, str] | None = None) -> None:
+    def __init__(self, anatomy: Anatomy, aliases: Mapping[str, str] | None = None, *, home: str = "") -> None:
         self.anatomy = anatomy
         self.aliases = dict(aliases or {})
+        self.home = home  # the part in which names without a part are looked for as well
         self._groups: dict[tuple[str, ...], tuple[Point, ...]] = {}
 
     @cached_property
@@ -67,6 +68,9 @@ class Points(Mapping[str, Point]):
     def __getitem__(self, name: str) -> Point:
         stands_for = self.aliases.get(name, name)
         found = self._exact(stands_for)
+        if found is None and self.home:
+            at_home = f"{self.home}.{name}"
+            found = self._exact(self.aliases.get(at_home, at_home))
         if found is None:
             raise self._missing(stands_for)
         return found
@@ -108,6 +112,8 @@ class Points(Mapping[str, Point]):
         for alias, name in self.aliases.items():
             if matches(alias):
                 found |= {point.name: point for point in self.find(name)}
+        if not found and self.home and not pattern.startswith(f"{self.home}."):
+            return self.find(f"{self.home}.{pattern}")
         if not found:
             raise self._missing(pattern)
         return list(found.values())

@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from anylens.core.errors import AttachError, LoadError
-from anylens.lens import Lens, attach
+from anylens.attaching import attach
+from anylens.lens import Lens
 from anylens.loading import load
 
 HELP = (

@@ -29,8 +29,9 @@ def conformance(model: Any, example: Any = None, **options: Any) -> Report:
     Raises:
         ConformanceError: with the table of checks.
     """
+    from anylens.attaching import attach
     from anylens.conformance.checking import check
-    from anylens.lens import Lens, attach
+    from anylens.lens import Lens
 
     lens = model if isinstance(model, Lens) else attach(model, example)
     return check(lens, example, **options).require()

@@ -23,11 +23,16 @@ def problems_of(value: Any) -> Iterator[str]:
     for name in ("prefixes", "aliases"):
         yield from _texts(name, held[name])
     points = held["points"]
-    if not isinstance(points, Mapping) or not all(isinstance(one, Named) for one in points.values()):
-        yield _wrong("points", "a mapping from string to anylens.families.Named", points)
+    listed = isinstance(points, Mapping) and all(isinstance(one, Named) for one in points.values())
+    if not listed and not callable(points):
+        yield _wrong("points", "a mapping from string to Named, or a function to one", points)
     layout = held["layout"]
     if layout is not None and not isinstance(layout, Layout) and not callable(layout):
         yield _wrong("layout", "a Layout (Tokens, Patches, Cells), a function to one, or None", layout)
+    if not isinstance(held["step"], str) and not callable(held["step"]):
+        yield _wrong("step", "the path of a module, or a function from a model to one", held["step"])
+    if held["conditional"] is not None and not callable(held["conditional"]):
+        yield _wrong("conditional", "a function from a pipeline and arguments to rows", held["conditional"])
     if not isinstance(held["preprocess"], str):
         yield _wrong("preprocess", "the name of an Auto class, such as 'AutoTokenizer'", held["preprocess"])
 

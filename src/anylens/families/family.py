@@ -5,7 +5,7 @@ cannot give (names people use, where in the input a position lies, how raw input
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -46,7 +46,9 @@ class Matches:
             or any(_is_named(base, pattern) for base in type(model).__mro__ for pattern in self.classes)
             or (self.when is not None and self.when(model))
         )
-        return known and set(self.takes) <= inspect.signature(model.forward).parameters.keys()
+        return known and (
+            not self.takes or set(self.takes) <= inspect.signature(model.forward).parameters.keys()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,20 +62,27 @@ class Family:
             differ from each other (batch, positions, heads) let axes be told apart.
         prefixes: path of a component in the model -> its name, for models with several streams:
             `{"vision_model": "vision"}`.
-        points: further points by name, with axes of their own: `{"codes": Named("quantizer.hook_out", "batch pos")}`.
+        points: further points by name, with axes of their own: `{"codes": Named("quantizer.hook_out", "batch pos")}`;
+            or a function from the model to that.
         aliases: further names -> names or globs of points. `{i}` in both is the number of a block.
         layout: where in the input a position lies, or a function from the model to that.
         preprocess: the Auto class of transformers that turns raw input into tensors: `"AutoTokenizer"`.
+        step: path of the module one call of which is a step of a run, or a function from the model to that; the
+            model itself where it is empty.
+        conditional: for pipelines: from the pipeline and the arguments of a step, which rows of the batch follow the
+            prompt and which are the unconditional half of classifier-free guidance; None where it cannot be told.
     """
 
     name: str = ""
     matches: Matches = field(default_factory=Matches)
     example: Callable[[nn.Module], Any] | None = None
     prefixes: Mapping[str, str] = field(default_factory=dict)
-    points: Mapping[str, Named] = field(default_factory=dict)
+    points: Mapping[str, Named] | Callable[[nn.Module], Mapping[str, Named]] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     layout: Layout | Callable[[nn.Module], Layout] | None = None
     preprocess: str = ""
+    step: str | Callable[[nn.Module], str] = ""
+    conditional: Callable[[Any, Mapping[str | int, Any]], Sequence[bool] | None] | None = None
 
     def example_of(self, model: nn.Module) -> Any:
         """Build the example input for a model, on the model's device and in its precision.
@@ -99,8 +108,8 @@ class Family:
 
         Raises FamilyError where the axes of a named point do not fit its value.
         """
-        renamed = rename(anatomy, self.prefixes)
-        return add_named(renamed, self.points, getattr(model, "config", None))
+        points = self.points if isinstance(self.points, Mapping) else self.points(model)
+        return add_named(rename(anatomy, self.prefixes), points, getattr(model, "config", None))
 
     def aliases_of(self, anatomy: Anatomy) -> dict[str, str]:
         """Return the aliases with every block's number filled in."""
@@ -110,6 +119,10 @@ class Family:
             for number in range(longest) if "{i}" in alias else (0,):
                 found[alias.replace("{i}", str(number))] = name.replace("{i}", str(number))
         return found
+
+    def step_of(self, model: nn.Module) -> str:
+        """Return the path of the module one call of which is a step."""
+        return self.step if isinstance(self.step, str) else self.step(model)
 
     def layout_of(self, model: nn.Module) -> Layout | None:
         """Return the layout of a model's positions, or None where the family names none."""
@@ -126,7 +139,7 @@ def _is_named(kind: type, pattern: str) -> bool:
 
 def _at_home(value: Any, model: nn.Module) -> Any:
     """Move tensors to a model's device, and floating ones to its precision."""
-    weights = [weight for weight in model.parameters() if weight.is_floating_point()]
+    weights = [weight for weight in getattr(model, "parameters", list)() if weight.is_floating_point()]
     if isinstance(value, Mapping):
         return {name: _at_home(item, model) for name, item in value.items()}
     if isinstance(value, tuple):

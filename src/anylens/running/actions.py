@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -10,16 +10,20 @@ from anylens.anatomy.points import Point
 from anylens.core.axes import Axes
 from anylens.core.errors import DtypeError, EditError, ShapeError
 from anylens.running.active import at_rest
+from anylens.running.step import Step
 
 
 @dataclass(frozen=True)
 class At:
-    """Where a hook is called: the point's name, its axes, the number of its block, and the step of the run."""
+    """Where a hook is called: the point's name, its axes, the number of its block, and the step of the run.
+
+    `step` is an int that knows more: `at.step.kind`, `at.step.timestep`, see `anylens.Step`.
+    """
 
     name: str
     axes: Axes
     layer: int | None
-    step: int
+    step: Step
 
 
 Hook = Callable[[torch.Tensor, At], torch.Tensor | None]
@@ -50,10 +54,12 @@ def listed_hooks(hooks: Hooks) -> Iterator[tuple[str, list[Hook]]]:
 
 
 class Action(Protocol):
-    """Something to do with a value: a returned tensor takes its place."""
+    """Something to do with a value: a returned tensor takes its place. One that `looks` leaves the content as it is."""
 
-    def __call__(self, value: torch.Tensor, at: At, /) -> torch.Tensor | None:
-        """Look at the value at a point."""
+    looks: ClassVar[bool]
+
+    def __call__(self, value: torch.Tensor, step: Step, /) -> torch.Tensor | None:
+        """Look at the value that a point has in a step."""
         ...
 
 
@@ -63,12 +69,14 @@ class Edit:
 
     point: Point
     hook: Hook
+    looks: ClassVar[bool] = False
 
-    def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
+    def __call__(self, value: torch.Tensor, step: Step) -> torch.Tensor | None:
         """Call the hook with a copy, so that what it does in place stays with it unless it returns it.
 
         Models that the hook calls run without hooks of any run.
         """
+        at = At(self.point.name, self.point.axes, self.point.layer, step)
         with at_rest():
             new: torch.Tensor | None = self.hook(value.clone(), at)
         if new is not None:

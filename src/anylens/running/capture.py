@@ -1,14 +1,15 @@
 """Captured values: detached copies, each under the name of its point."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from anylens.anatomy.points import Point
 from anylens.core.axes import Axes
 from anylens.core.errors import RunError, UnknownPointError
-from anylens.running.actions import At
+from anylens.running.step import Step
 
 To = torch.device | torch.dtype | str | None
 
@@ -67,8 +68,9 @@ class Capture:
     point: Point
     cache: Cache
     to: tuple[To, ...] = ()
+    looks: ClassVar[bool] = True
 
-    def __call__(self, value: torch.Tensor, _: At) -> None:
+    def __call__(self, value: torch.Tensor, _: Step) -> None:
         """Copy the value."""
         self.cache.put(self.point, copied(value, self.to))
 
@@ -82,9 +84,9 @@ class CaptureGraph:
 
     point: Point
     cache: Cache
-    kept: list[torch.Tensor] = field(default_factory=list)
+    looks: ClassVar[bool] = True
 
-    def __call__(self, value: torch.Tensor, _: At) -> torch.Tensor:
+    def __call__(self, value: torch.Tensor, _: Step) -> torch.Tensor:
         """Keep the value, and give back a copy that the gradient passes."""
         if value.is_floating_point() and not value.requires_grad:
             value = value.detach().requires_grad_()

@@ -28,6 +28,13 @@ def unpack(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     return args, kwargs
 
 
+def called(args: tuple[Any, ...], kwargs: dict[str, Any], method: Any) -> tuple[Arguments, Any]:
+    """Return the arguments and what is called: a callable in front of the arguments is the method."""
+    if method is None and args and callable(args[0]) and not isinstance(args[0], (torch.Tensor, Mapping)):
+        return unpack(args[1:], kwargs), args[0]
+    return unpack(args, kwargs), method
+
+
 def at_home(module: nn.Module, given: Arguments) -> Arguments:
     """Move an example to the meta device if the model is there."""
     devices = {parameter.device.type for parameter in module.parameters()}

@@ -9,9 +9,10 @@ import torch
 
 from anylens.core.errors import AxisError, DtypeError, EditError, ShapeError
 from anylens.running.actions import At
+from anylens.running.choice import Choice, Chooser, for_edits
 
+EVERY = Chooser()
 Index = int | slice | Iterable[int] | torch.Tensor
-Steps = int | slice | Iterable[int] | Callable[[int], bool]
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,24 @@ class Intervention:
     name: str
     change: Callable[[torch.Tensor, At], torch.Tensor | float]
     where: Mapping[str, Index] = field(default_factory=dict)
-    steps: Steps | None = None
+    steps: Chooser = EVERY
 
-    def on(self, *, steps: Steps | None = None, **axes: Index) -> Self:
+    def on(self, *, steps: Choice = None, **axes: Index) -> Self:
         """Narrow to an index, a slice, a list of indices or a mask of named axes, and to steps of the run.
 
-        `add(v).on(pos=slice(1, None), head=3)`.
+        `add(v).on(pos=slice(1, None), head=3)`, `scale(0).on(steps=anylens.timesteps(1000, 600))`.
 
         Raises:
             AxisError: an index is nothing of that kind; when it runs, the point lacks the axis or the index.
-            EditError: the steps are nothing of that kind, or count from the end.
+            EditError: the steps are no choice of steps, or count from the end.
         """
         where = {**self.where, **{axis: index_of(axis, index) for axis, index in axes.items()}}
-        steps = None if steps is None else steps_of(steps)
-        return dataclasses.replace(self, where=where, steps=self.steps if steps is None else steps)
+        chosen = self.steps if steps is None else for_edits(steps)
+        return dataclasses.replace(self, where=where, steps=chosen)
 
     def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
         """Return the value with the selected part changed, or None at a step that is not meant."""
-        if self.steps is not None and not includes(self.steps, at.step):
+        if not self.steps.may_keep(at.step):
             return None
         index = select(self.where, value, at)
         part = value[index] if self.where else value
@@ -53,40 +54,9 @@ class Intervention:
         return value.index_put(index, fitted) if self.where else fitted.clone()
 
     def __repr__(self) -> str:
-        narrowed = ", ".join(f"{axis}={index!r}" for axis, index in self.where.items())
+        where = {**self.where, **({} if self.steps == EVERY else {"steps": self.steps.choice})}
+        narrowed = ", ".join(f"{axis}={index!r}" for axis, index in where.items())
         return f"{self.name}.on({narrowed})" if narrowed else self.name
-
-
-def includes(steps: Steps, step: int) -> bool:
-    """Whether a choice of steps has a step in it; a slice is taken without a known end."""
-    if callable(steps):
-        return bool(steps(step))
-    if isinstance(steps, int):
-        return step == steps
-    if isinstance(steps, slice):
-        return step in range(
-            steps.start or 0, step + 1 if steps.stop is None else steps.stop, steps.step or 1
-        )
-    return step in tuple(steps)
-
-
-def steps_of(steps: Steps) -> Steps:
-    """Return a choice of steps that can be asked again and again; refuse what an edit cannot know."""
-    if callable(steps):
-        return steps
-    if isinstance(steps, slice):
-        numbers = [end for end in (steps.start, steps.stop, steps.step) if end is not None]
-    elif isinstance(steps, Iterable):
-        numbers = list(steps)
-    else:
-        numbers = [steps]
-    if not all(hasattr(number, "__index__") for number in numbers):
-        raise EditError(
-            f"steps takes an int, a slice, a list of ints or a predicate, and was given {steps!r}."
-        )
-    if any(number < 0 for number in numbers):
-        raise EditError(f"{steps} counts from the end, which an edit cannot know while the run goes on.")
-    return steps if isinstance(steps, (int, slice)) else tuple(numbers)
 
 
 def index_of(axis: str, index: Index) -> Index:
@@ -195,7 +165,7 @@ class _Patch(Intervention):
     """Takes the selected part from a whole value of the same shape."""
 
     def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
-        if self.steps is not None and not includes(self.steps, at.step):
+        if not self.steps.may_keep(at.step):
             return None
         other = torch.as_tensor(self.change(value, at))
         if other.shape != value.shape:

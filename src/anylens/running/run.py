@@ -1,11 +1,14 @@
 """A run: what is under way while the user's own code calls the model, and what it has come to."""
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from anylens.anatomy.anatomy import Anatomy
+from anylens.core.errors import RunError
 from anylens.running.active import active
 from anylens.running.scopes import Scopes
 from anylens.running.sites import Leads, Plan, Site
@@ -15,26 +18,34 @@ class Enough(BaseException):
     """Every point asked for has been reached: the rest of the forward is not needed."""
 
 
-class Run:
-    """What is done at which points, where the run is, and which points it has reached."""
+@dataclass
+class Tally:
+    """How many points are still to be reached, over all models that a run goes through."""
 
-    def __init__(self, root: nn.Module, anatomy: Anatomy, plan: Plan, *, stop_early: bool = False) -> None:
+    left: int = 0
+    stop_early: bool = False
+
+
+class Run:
+    """What is done at which points of one model, and which of them were reached."""
+
+    def __init__(self, root: nn.Module, anatomy: Anatomy, plan: Plan, tally: Tally | None = None) -> None:
         self.root = root
         self.anatomy = anatomy
         self.plan = plan
-        self.stop_early = stop_early
-        self.step = -1  # how often the root was entered, less one
+        self.tally = tally or Tally()
+        self.tally.left += len(plan.by_name)
         self.turns: Counter[str] = (
             Counter()
         )  # calls of each counted module since the module around it was entered
         self.leads: Leads = {}
         self.scopes = Scopes({})
-        self.waiting = len(plan.sites)
 
     def join(self, around: "Run") -> None:
         """Do first what the run around this one does."""
+        self.tally.left -= len(self.plan.by_name)
         self.plan = around.plan.joined(self.plan)
-        self.waiting = len(self.plan.sites)
+        self.tally.left += len(self.plan.by_name)
 
     def mine(self) -> bool:
         """Whether this run is the one under way here."""
@@ -48,15 +59,26 @@ class Run:
         """Act at a module's tensor, unseen by any scope that is awake."""
         if self.scopes.awake:
             with self.scopes.unseen():
-                new = site.visit(tensor, max(self.step, 0))
+                new = site.visit(tensor)
         else:
-            new = site.visit(tensor, max(self.step, 0))
+            new = site.visit(tensor)
         self.reached(site)
         return new
 
     def reached(self, site: Site) -> None:
         """Stop the forward once every point has been reached, where that is wanted."""
         if site.visits == 1:
-            self.waiting -= 1
-        if self.stop_early and not self.waiting:
+            self.tally.left -= 1
+        if self.tally.stop_early and not self.tally.left:
             raise Enough
+
+
+def expect_visits(runs: Iterable[Run]) -> None:
+    """Refuse runs in which a point was not reached: an edit without effect is never passed over."""
+    silent = [site.point.name for run in runs for site in run.plan.sites if not site.visits]
+    if silent:
+        more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
+        raise RunError(
+            f"{', '.join(silent[:3])}{more} was not reached in this run: it took another way through the model than "
+            "the watched forward. Attach again with an example like this input."
+        )

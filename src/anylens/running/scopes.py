@@ -92,7 +92,6 @@ class Scopes(TorchFunctionMode):
         self.frames: list[
             Frame | None
         ] = []  # None stands for a module inside a scope whose operations are its own
-        self.step = 0
         self.awake = False
         self.busy = False
 
@@ -160,7 +159,7 @@ class Scopes(TorchFunctionMode):
         func, name, labels = op
         for site in (site for site in sites if site.tap.side == "in"):
             key, tensor = list(leaves(given))[int(str(site.tap.slot))]
-            new = site.visit(tensor, self.step)
+            new = site.visit(tensor)
             given = given if new is None else replace(given, key, new)
         inside = [site for site in sites if site.tap.side == "inside"]
         done = perform(self.stand_in(frame, name, inside) if inside else func, *given)
@@ -169,7 +168,7 @@ class Scopes(TorchFunctionMode):
         changed = {id(tensor) for tensor in done.changed}
         for site in (site for site in sites if site.tap.side == "out"):
             tensor = outputs[int(str(site.tap.slot))]
-            new = site.visit(tensor, self.step)
+            new = site.visit(tensor)
             if new is None:
                 continue
             if id(tensor) in changed:  # others hold this very tensor: the new content goes into it
@@ -187,7 +186,7 @@ class Scopes(TorchFunctionMode):
 
         def visit(site: str, value: torch.Tensor) -> torch.Tensor:
             for one in (one for one in sites if one.tap.slot == site):
-                new = one.visit(value, self.step)
+                new = one.visit(value)
                 value = value if new is None else new
             return value
 

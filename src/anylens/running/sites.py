@@ -8,9 +8,14 @@ import torch
 from anylens.anatomy.points import Point, Tap
 from anylens.core.axes import Back
 from anylens.core.errors import RunMismatchError
-from anylens.running.actions import Action, At
+from anylens.running.actions import Action
+from anylens.running.clock import Clock
+from anylens.running.step import ONLY, Step
 
 Leads = dict[str, tuple[int, ...]]
+
+
+Deed = tuple[Action, Clock | None]  # what is done, and the clock that says at which step
 
 
 @dataclass(slots=True)
@@ -19,26 +24,31 @@ class Site:
 
     point: Point
     tap: Tap
-    actions: list[Action]
+    actions: list[Deed]
     edits: bool
     visits: int = 0
-    at: At | None = None
     leads: Leads = field(
         default_factory=dict
     )  # the run's: what entered the modules that points take sizes from
+    origins: list["Site"] = field(
+        default_factory=list
+    )  # of the runs that were joined, reached when this one is
 
-    def visit(self, tensor: torch.Tensor, step: int) -> torch.Tensor | None:
+    def visit(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Do what is to be done with the model's tensor; return its replacement, or None to leave it."""
         point = self.point
         self.visits += 1
-        if packed(tensor):
+        for origin in self.origins:
+            origin.visits += 1
+        if tensor.is_nested and packed(tensor):
             raise nested(point.name)
         value, back = _view(point, tensor, self.leads)
-        if self.at is None or self.at.step != step:
-            self.at = At(point.name, point.axes, point.layer, step)
         changed = False
-        for action in self.actions:
-            new = action(value, self.at)
+        steps: dict[Clock, Step] = {}
+        for action, clock in self.actions:
+            if clock is not None and clock not in steps:
+                steps[clock] = clock.step_of(point.name)
+            new = action(value, steps[clock] if clock is not None else ONLY)
             if new is not None:
                 value, changed = new, True
         return back(value) if changed else None
@@ -93,24 +103,35 @@ class Plan:
         """The sites, in order."""
         return list(self.by_name.values())
 
-    def add(self, point: Point, action: Action, *, edits: bool) -> None:
-        """Act at a point. Where anything edits, the tap that all readers see is used for all."""
+    def add(self, point: Point, action: Action, *, edits: bool, clock: Clock | None = None) -> None:
+        """Act at a point: edits first, in order, then what looks: a captured value is what the model goes on with.
+
+        Where anything edits, the tap that all readers see is used for all.
+        """
         site = self.by_name.get(point.name)
         if site is None:
             tap = point.tap if edits or point.reader is None else point.reader
-            self.by_name[point.name] = Site(point, tap, [action], edits)
+            self.by_name[point.name] = Site(point, tap, [(action, clock)], edits)
             return
-        site.actions.append(action)
+        first_look = next((n for n, (one, _) in enumerate(site.actions) if one.looks), len(site.actions))
+        place = len(site.actions) if action.looks else first_look
+        site.actions.insert(place, (action, clock))
         site.edits = site.edits or edits
-        site.tap = point.tap if site.edits else site.tap
+        site.tap = site.point.tap if site.edits else site.tap
 
     def joined(self, other: "Plan") -> "Plan":
         """Return a plan that does what this one does, then what the other does."""
         both = Plan()
         for site in (*self.sites, *other.sites):
-            for action in site.actions:
-                both.add(site.point, action, edits=site.edits)
+            for action, clock in site.actions:
+                both.add(site.point, action, edits=site.edits, clock=clock)
+            both.by_name[site.point.name].origins.append(site)
         return both
+
+    def clocks(self) -> list[Clock]:
+        """Return the clocks that its actions go by."""
+        found = (clock for site in self.sites for _, clock in site.actions if clock is not None)
+        return list(dict.fromkeys(found))
 
 
 def group(sites: Iterable[Site]) -> dict[str, list[Site]]:

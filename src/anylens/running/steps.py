@@ -1,98 +1,48 @@
 """Steps: what a run captured each time it came by, for models that are called again and again."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 
 from anylens.anatomy.points import Point
 from anylens.core.axes import Axes
 from anylens.core.errors import RunError, UnknownPointError
-from anylens.running.actions import At
-from anylens.running.capture import Cache, To, copied
-
-Choice = int | slice | Iterable[int] | Callable[[int], bool] | None
-
-
-@dataclass(frozen=True)
-class Chooser:
-    """Which steps are kept: an int, a list in any order, a slice, a predicate; None keeps all.
-
-    What counts from the end is decided when the end is known; until then every step is kept.
-    """
-
-    choice: Choice = None
-
-    def __post_init__(self) -> None:
-        """Keep a list of what may be gone through but once; refuse what is no choice of steps."""
-        choice = self.choice
-        if choice is None or callable(choice):
-            return
-        parts = (choice.start, choice.stop, choice.step) if isinstance(choice, slice) else choice
-        if isinstance(choice, Iterable):
-            parts = tuple(choice)
-            object.__setattr__(self, "choice", parts)
-        listed = parts if isinstance(parts, tuple) else (parts,)
-        if not all(
-            hasattr(part, "__index__") or (part is None and isinstance(choice, slice)) for part in listed
-        ):
-            raise RunError(
-                f"steps takes an int, a slice, a list of ints or a predicate, and was given {choice!r}."
-            )
-
-    def may_keep(self, step: int) -> bool:
-        """Whether a step could be among the chosen, before the end is known."""
-        choice = self.choice
-        if choice is None or self.from_the_end:
-            return True
-        if callable(choice):
-            return bool(choice(step))
-        if isinstance(choice, slice):
-            return step in range(*choice.indices(step + 1))
-        return step in ((choice,) if isinstance(choice, int) else tuple(choice))
-
-    @property
-    def from_the_end(self) -> bool:
-        """Whether any part of the choice counts from the end."""
-        choice = self.choice
-        if isinstance(choice, slice):
-            return any(part is not None and part < 0 for part in (choice.start, choice.stop, choice.step))
-        if choice is None or callable(choice):
-            return False
-        return any(step < 0 for step in ((choice,) if isinstance(choice, int) else tuple(choice)))
-
-    def order(self, count: int) -> list[int]:
-        """Return the chosen of `count` steps, in the order of the choice; steps that never came are left out."""
-        choice = self.choice
-        if choice is None:
-            return list(range(count))
-        if callable(choice):
-            return [step for step in range(count) if choice(step)]
-        if isinstance(choice, slice):
-            return list(range(count))[choice]
-        listed = (choice,) if isinstance(choice, int) else tuple(choice)
-        return [step % count for step in listed if -count <= step < count]
+from anylens.running.capture import Cache, copied
+from anylens.running.choice import Chooser
+from anylens.running.shelf import Shelf, Target
+from anylens.running.step import Step
 
 
 @dataclass
 class Trail:
-    """The values of one point, step by step, each step counted by the point itself."""
+    """The values of one point, step by step."""
 
     point: Point
     chooser: Chooser
-    to: tuple[To, ...] = ()
-    seen: int = 0
-    kept: dict[int, torch.Tensor] = field(default_factory=dict)
+    target: Target = field(default_factory=Target)
+    steps: list[Step] = field(default_factory=list)  # all that there were
+    kept: dict[int, torch.Tensor | Shelf] = field(default_factory=dict)
+    looks: ClassVar[bool] = True
 
-    def __call__(self, value: torch.Tensor, _: At) -> None:
-        """Keep a copy, if this step may be among the chosen."""
-        if self.chooser.may_keep(self.seen):
-            self.kept[self.seen] = copied(value, self.to)
-        self.seen += 1
+    def __call__(self, value: torch.Tensor, step: Step) -> None:
+        """Keep a copy, if this step may be among the chosen; let go of what no longer can be."""
+        number = len(self.steps)
+        self.steps.append(step)
+        for old in [n for n in self.kept if not self.chooser.may_keep(self.steps[n], number + 1 - n)]:
+            del self.kept[old]
+        if self.chooser.may_keep(step, 1):
+            self.kept[number] = self.target.keep(copied(value, self.target.to), f"{self.point.name}.{number}")
 
-    def values(self) -> list[tuple[int, torch.Tensor]]:
-        """Return the chosen steps with their values."""
-        return [(step, self.kept[step]) for step in self.chooser.order(self.seen)]
+    def chosen(self) -> list[int]:
+        """Return the numbers of the visits that are chosen, in the order of the choice."""
+        return self.chooser.order(self.steps)
+
+    def value(self, number: int) -> torch.Tensor:
+        """Return the value of a visit, read back if it was put on disk."""
+        held = self.kept[number]
+        return held.read() if isinstance(held, Shelf) else held
 
 
 class Steps:
@@ -109,25 +59,25 @@ class Steps:
         """The names of the points."""
         return tuple(self._trails)
 
-    def _values(self, name: str) -> list[tuple[int, torch.Tensor]]:
+    def _trail(self, name: str) -> Trail:
         if name not in self._trails:
             raise UnknownPointError.among(name, self._trails)
-        return self._trails[name].values()
+        return self._trails[name]
 
     def _some(self, name: str) -> list[torch.Tensor]:
-        values = [value for _, value in self._values(name)]
+        trail = self._trail(name)
+        values = [trail.value(number) for number in trail.chosen()]
         if not values:
-            raise RunError(
-                f"{name} has none of the chosen steps: it was reached {self._trails[name].seen} times."
-            )
+            raise RunError(f"{name} has none of the chosen steps: it was reached {len(trail.steps)} times.")
         return values
 
-    def indices(self, name: str) -> list[int]:
-        """Return the numbers of the steps that a point has, counted by the point itself."""
-        return [step for step, _ in self._values(name)]
+    def indices(self, name: str) -> list[Step]:
+        """Return the steps that a point has: numbers that also say their kind, timestep and so on."""
+        trail = self._trail(name)
+        return [trail.steps[number] for number in trail.chosen()]
 
     def stack(self, name: str) -> torch.Tensor:
-        """Return a point's values with a step axis in front: `[step, ...]`.
+        """Return a point's values with a step axis in front: `[step, ...]`; `indices(name)` labels that axis.
 
         Raises RunError where the steps have different shapes, as the prefill and the decode steps of a generation.
         """
@@ -141,33 +91,47 @@ class Steps:
         return torch.stack(values)
 
     def concat(self, name: str, axis: str = "pos") -> torch.Tensor:
-        """Return a point's values joined along an axis: a generation's positions, prefill and decode."""
-        axes = self.axes(name)
+        """Return a point's values joined along an axis: a generation's positions, prefill and decode.
+
+        Raises RunError where the steps differ in another axis too, as patterns do whose keys grow in number.
+        """
+        axes = self._trail(name).point.axes
         if axis not in axes:
             raise RunError(f"{name} has no axis {axis!r} to join along. Its axes are {' '.join(axes)}.")
-        return torch.cat(self._some(name), dim=axes.index(axis))
+        values, along = self._some(name), axes.index(axis)
+        others = {(*value.shape[:along], *value.shape[along + 1 :]) for value in values}
+        if len(others) > 1:
+            raise RunError(
+                f"The steps of {name} differ in other axes than {axis!r}: {sorted(tuple(v.shape) for v in values)} of "
+                f"{' '.join(axes)}. Read them one by one: [cache[{name!r}] for cache in steps]."
+            )
+        return torch.cat(values, dim=along)
 
-    def axes(self, name: str) -> Axes:
-        """Return the names of a point's axes in one step; `stack` puts `step` before them."""
-        self._values(name)
-        return self._trails[name].point.axes
+    def axes(self, name: str, *, stacked: bool = False) -> Axes:
+        """Return the names of a point's axes in one step, or as `stack` gives them, with `step` in front."""
+        axes = self._trail(name).point.axes
+        return ("step", *axes) if stacked else axes
 
     def __len__(self) -> int:
-        return max((len(trail.values()) for trail in self._trails.values()), default=0)
+        return max((len(trail.chosen()) for trail in self._trails.values()), default=0)
 
     def __getitem__(self, index: int) -> Cache:
         """Return the cache of the n-th chosen step; points with a shorter count are not in it."""
+        if not isinstance(index, int):
+            raise RunError(
+                f"steps[n] takes one number, and was given {index!r}. Choose with record(steps=...)."
+            )
         cache = Cache()
         found = range(len(self))[index]
         for trail in self._trails.values():
-            values = trail.values()
-            if found < len(values):
-                cache.put(trail.point, values[found][1])
+            chosen = trail.chosen()
+            if found < len(chosen):
+                cache.put(trail.point, trail.value(chosen[found]))
         return cache
 
     def __iter__(self) -> Iterator[Cache]:
         return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
-        rows = [f"  {name}  steps {self.indices(name)}" for name in self._trails]
+        rows = [f"  {name}  steps {[int(step) for step in self.indices(name)]}" for name in self._trails]
         return f"{len(self)} steps\n" + "\n".join(rows)

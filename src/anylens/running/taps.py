@@ -4,10 +4,11 @@ Hooks go on when the run begins and come off when it ends, however it ends. A ho
 the one under way in the thread or task that calls the model.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from anylens.running.active import activated, active
+from anylens.running.clock import Clock, ticking
 from anylens.running.run import Enough, Run
 from anylens.running.wiring import Wiring
 
@@ -23,13 +24,27 @@ def taps(run: Run) -> Iterator[Run]:
         run.join(around)
     wiring = Wiring(run)
     try:
-        if run.plan.sites:
+        if run.plan.by_name:
             wiring.install()
+        if around is not None:
+            for clock in run.plan.clocks():
+                clock.listen()  # anew, so that it is left after the hooks just installed
         with activated(id(run.root), run):
             yield run
     except Enough:
-        if not run.stop_early:
+        if not run.tally.stop_early:
             raise
     finally:
         run.scopes.sleep()
         wiring.remove()
+
+
+@contextmanager
+def under_way(runs: Sequence[Run], clock: Clock | None = None) -> Iterator[None]:
+    """Have several runs under way, each on its own model, with one clock."""
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(taps(run))
+        if any(clock in run.plan.clocks() for run in runs):
+            stack.enter_context(ticking(clock))
+        yield

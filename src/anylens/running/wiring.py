@@ -31,7 +31,6 @@ class Wiring:
         """Put the hooks on: counters first, then at each module what its sites need."""
         run, sites = self.run, self.run.plan.sites
         root = run.root
-        self.before(root, self.enter_root, first=True)
         at_modules = group(site for site in sites if site.tap.rule is None)
         at_ops = group(site for site in sites if site.tap.rule is not None)
         if any(site.tap.rule and site.tap.rule.depth for site in sites):
@@ -65,17 +64,11 @@ class Wiring:
             functions = {rule.function for rule in rules}
             if any(rule.depth for rule in rules) or functions & anatomy.functions_below.get(path, set()):
                 paths = paths or {id(module): name for name, module in self.run.root.named_modules()}
-                scope = self.run.root.get_submodule(path)
+                scope = module_at(self.run.root, path)
                 found |= {paths[id(module)] for module in scope.modules() if module is not scope}
                 record = anatomy.by_path.get(path)
                 found |= set(record.strays if record else ())
         return found
-
-    def enter_root(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
-        """Count the steps of the run."""
-        if self.run.mine():
-            self.run.step += 1
-            self.run.scopes.step = self.run.step
 
     def lead_hooks(self, sites: list[Site]) -> None:
         """Note the leading dimensions of what enters the modules that flattened points take them from."""
@@ -92,7 +85,7 @@ class Wiring:
                     plain = isinstance(tensor, torch.Tensor) and not packed(tensor)
                     run.leads[path] = tuple(tensor.shape[:-1]) if plain else ()
 
-            self.before(run.root.get_submodule(path), hook)
+            self.before(module_at(run.root, path), hook)
         for site in sites:
             site.leads = run.leads
 
@@ -102,7 +95,7 @@ class Wiring:
         A call is known by its number. Where a run makes more calls than the watched forward, or fewer, the number
         would stand for another call.
         """
-        run, module = self.run, self.run.root.get_submodule(within)
+        run, module = self.run, module_at(self.run.root, within)
 
         def enter(module: nn.Module, args: Any, kwargs: Any = None) -> None:
             if run.mine():
@@ -125,7 +118,7 @@ class Wiring:
 
     def module_hooks(self, path: str, sites: list[Site], *, counted: bool) -> None:
         """Hook a module for the sites at its inputs and outputs."""
-        module = self.run.root.get_submodule(path)
+        module = module_at(self.run.root, path)
         entering = [site for site in sites if site.tap.side == "in"]
         leaving = [site for site in sites if site.tap.side == "out"]
         if counted or entering:
@@ -135,7 +128,7 @@ class Wiring:
 
     def on_enter(self, path: str, sites: list[Site], *, counted: bool) -> Hook:
         """Return the hook that visits the inputs of a module."""
-        run = self.run
+        run, always = self.run, not any(site.tap.turn is not None for site in sites)
 
         def hook(module: nn.Module, args: Any, kwargs: Any = None) -> Any:
             if not run.mine():
@@ -143,7 +136,7 @@ class Wiring:
             if counted:
                 run.turns[path] += 1
             given, changed = (args, kwargs), False
-            for site in run.now(sites, path):
+            for site in sites if always else run.now(sites, path):
                 key = cast(Key, site.tap.slot)
                 tensor = arguments.find(module, given, key)
                 if not isinstance(tensor, torch.Tensor):
@@ -157,13 +150,13 @@ class Wiring:
 
     def on_leave(self, path: str, sites: list[Site]) -> Hook:
         """Return the hook that visits the outputs of a module."""
-        run = self.run
+        run, always = self.run, not any(site.tap.turn is not None for site in sites)
 
         def hook(module: nn.Module, args: Any, output: Any) -> Any:
             if not run.mine():
                 return None
             result, changed = output, False
-            for site in run.now(sites, path):
+            for site in sites if always else run.now(sites, path):
                 key = cast(Key, site.tap.slot)
                 tensor = get(result, key)
                 if not isinstance(tensor, torch.Tensor):
@@ -177,7 +170,7 @@ class Wiring:
 
     def scope_hooks(self, path: str, sites: list[Site]) -> None:
         """Hook a module to push a frame when it is entered and pop it when it is left, by an exception too."""
-        run, module = self.run, self.run.root.get_submodule(path)
+        run, module = self.run, module_at(self.run.root, path)
         scopes = run.scopes
 
         def enter(module: nn.Module, args: Any, kwargs: Any = None) -> None:
@@ -215,3 +208,15 @@ def missing(site: Site, what: str) -> RunMismatchError:
         f"{site.point.name} is at {site.tap.where()}, but in this run the module {what}. "
         "Attach again with an example like this input."
     )
+
+
+def module_at(root: nn.Module, path: str) -> nn.Module:
+    """Return the module at a path; RunMismatchError if the model has none there any more."""
+    found: Any = root
+    for part in path.split(".") if path else ():
+        found = found._modules.get(part)
+        if found is None:
+            raise RunMismatchError(
+                f"{type(root).__name__} has no module {path}, which was there in the watched forward. Attach again."
+            )
+    return cast(nn.Module, found)
