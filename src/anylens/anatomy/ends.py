@@ -42,12 +42,17 @@ def read_beginning(trace: Trace, stream: Stream, others: list[Stream]) -> Beginn
         return Beginning()
     op, path = found
     added: list[tuple[int, int]] = []
+    summed = None  # the sum of several look-ups in the same input, such as a token's codebooks
     for step in path.steps:
         operands = [value for value in step.op.inputs if value != step.source]
-        if step.op.function in ADDS and len(operands) == 1 and _beside(trace, operands[0], op):
+        if step.op.function not in ADDS or len(operands) != 1:
+            continue
+        if not added and _looks_up_the_same(trace, operands[0], op):
+            summed = step.target
+        elif _beside(trace, operands[0], op):
             added.append((step.source, operands[0]))
     if not added:
-        return Beginning(_behind_name(trace, op, path, len(trace.values[start].shape)))
+        return Beginning(summed or _behind_name(trace, op, path, len(trace.values[start].shape)))
     ranked = sorted((value for _, value in added), key=lambda value: -_rows(trace, value))
     return Beginning(added[0][0], ranked[0], ranked[1] if len(ranked) > 1 else None)
 
@@ -99,6 +104,15 @@ def _fed_by(trace: Trace, op: Op, wanted: int, before: range) -> bool:
     if op.function.startswith("embedding"):
         return any(behind_views(trace, value, SAME | VIEWS) == wanted for value in op.inputs[:1])
     return any(wanted in sources(trace, value, before) for value in op.inputs)
+
+
+def _looks_up_the_same(trace: Trace, value: int, embedding: Op) -> bool:
+    """Whether a value is looked up in the very input, or another part of it, that the embedding takes."""
+    op = trace.maker(behind_views(trace, value, SAME | VIEWS))
+    if op is None or not (op.function.startswith("embedding") and embedding.function.startswith("embedding")):
+        return False
+    own, other = (behind_views(trace, one.inputs[0], SAME | VIEWS) for one in (embedding, op))
+    return own == other
 
 
 def _beside(trace: Trace, value: int, embedding: Op) -> bool:

@@ -43,8 +43,13 @@ def _holder(chain: Chain) -> str:
 
 
 def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
-    """Return the residual streams of every chain that has some, the main stream first."""
+    """Return the residual streams of every chain that has some, the main stream first.
+
+    A lone block is one if it stands in a list. In a list of other parts that add to nothing it is no stream of its
+    own: the list is a plain chain, in which one part happens to have a shortcut.
+    """
     found = []
+    plain = set[int]()
     for chain in find_chains(trace):
         if len(chain.calls) == 1 and not chain.calls[0].path.rpartition(".")[2].isdigit():
             continue
@@ -54,7 +59,9 @@ def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
         residual.sort(key=lambda stream: -_sums(stream))
         if residual:
             found.append(residual)
-    return found
+        elif _mixed(chain):
+            plain |= {call.number for call in chain.calls}
+    return [s for s in found if len(s[0].blocks) > 1 or s[0].chain.calls[0].number not in plain]
 
 
 def _one_each(candidates: list[list[Stream]]) -> list[list[Stream]]:

@@ -13,13 +13,16 @@ Box = tuple[float, float, float, float]
 class Place:
     """A place in the input.
 
-    `token` is an index into the tokens; `box` is top, left, bottom, right of a region, as fractions of the picture.
-    A token that stands for no place, such as a class token, has neither.
+    `token` is an index into the tokens; `box` is top, left, bottom, right of a region, as fractions of the picture;
+    `seconds` is a span of sound, and `band` the mel bins of it, from the first to behind the last.
+    A token that stands for no place, such as a class token, has none of these.
     """
 
     label: str
     token: int | None = None
     box: Box | None = None
+    seconds: tuple[float, float] | None = None
+    band: tuple[int, int] | None = None
 
 
 class Layout(ABC):
@@ -66,7 +69,7 @@ class Tokens(Layout):
     arguments: tuple[tuple[str, str], ...] = (("", "input_ids"),)
 
     def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
-        _expect_within(position, extent, 1)
+        expect_within(position, extent, 1)
         return Place(f"token {position[0]}", token=position[0])
 
     def argument(self, component: str = "") -> str:
@@ -80,7 +83,7 @@ class Cells(Layout):
     """A position is a row and a column of a grid that covers the picture, however coarse the grid."""
 
     def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
-        _expect_within(position, extent, 2)
+        expect_within(position, extent, 2)
         return Place(f"cell ({position[0]}, {position[1]})", box=_box(position, extent))
 
 
@@ -98,7 +101,7 @@ class Patches(Layout):
     def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
         if len(extent) == 2:
             return Cells().where(position, extent)
-        _expect_within(position, extent, 1)
+        expect_within(position, extent, 1)
         if position[0] < len(self.prefix):
             return Place(f"{self.prefix[position[0]]} token")
         grid = self.grid_of(extent[0] - len(self.prefix))
@@ -122,7 +125,8 @@ def _box(cell: tuple[int, ...], grid: tuple[int, ...]) -> Box:
     return row / rows, column / columns, (row + 1) / rows, (column + 1) / columns
 
 
-def _expect_within(position: tuple[int, ...], extent: tuple[int, ...], axes: int) -> None:
+def expect_within(position: tuple[int, ...], extent: tuple[int, ...], axes: int) -> None:
+    """Refuse a position that is not of so many axes, or does not lie within the extent."""
     if len(position) != axes or len(extent) != axes:
         raise AxisError(
             f"This layout places positions of {axes} axes, and was given {position} within {extent}."
