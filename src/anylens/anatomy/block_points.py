@@ -32,14 +32,14 @@ def add_block(draft: Draft, base: str, block: Block, axes: Axes) -> None:
 
 def _add_stream(draft: Draft, base: str, block: Block, axes: Axes) -> None:
     call = block.call
-    entered, left = call.inputs.get(block.entry), call.outputs.get(block.leave)
-    draft.stream, draft.lead = entered, module_tap(draft.trace, call, "in", block.entry)
+    entered, left = block.entered, block.left
+    given = None if block.ends else module_tap(draft.trace, call, "in", block.entry)
+    draft.stream, draft.lead = entered, given
     if entered is not None:
-        tap = module_tap(draft.trace, call, "in", block.entry)
-        draft.value(f"{base}.hook_resid_pre", entered, axes, tap)
+        draft.value(f"{base}.hook_resid_pre", entered, axes, given)
     if left is None:
         return
-    out = module_tap(draft.trace, call, "out", block.leave)
+    out = None if block.ends else module_tap(draft.trace, call, "out", block.leave)
     if block.post_norms and _ends_with_norm(block):
         draft.value(f"{base}.hook_normalized_resid_post", left, axes, out)
         draft.value(f"{base}.hook_resid_post", block.sums[-1].after, axes)
@@ -93,8 +93,9 @@ def _add_write(draft: Draft, base: str, block: Block, which: tuple[Sum, Write, s
     else:
         draft.value(name, write.value, axes, added_tap(draft.trace, one.op, write.value))
     if write.attention:
-        stream = block.call.inputs[block.entry]
-        batch = draft.trace.values[stream].shape[axes.index("batch")] if "batch" in axes else None
+        batch = None
+        if block.entered is not None and "batch" in axes:
+            batch = draft.trace.values[block.entered].shape[axes.index("batch")]
         for number, attention in enumerate(write.attention):
             part = f"[{number}]" if len(write.attention) > 1 else suffix
             add_attention(draft, f"{base}.{write.kind}{part}", attention, batch)

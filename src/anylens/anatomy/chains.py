@@ -1,6 +1,7 @@
 """Chains of blocks: calls in which a tensor that leaves one is a tensor that enters the next.
 
-Calls, not modules: a model that calls one layer twelve times has a chain of twelve.
+Calls, not modules: a model that calls one layer twelve times has a chain of twelve. Where another part adds to what one
+block hands to the next, or a skip connection is joined to it, the chain ends: the next block gets another stream.
 """
 
 from collections import Counter, defaultdict
@@ -8,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from anylens.anatomy.paths import cheapest
+from anylens.anatomy.paths import Path, cheapest
 from anylens.anatomy.trace import Call, Trace
+from anylens.anatomy.vocabulary import ADDS, CONCATENATIONS
 from anylens.core.tree import Key
 
 LINK_LIMIT = 2.0  # between blocks: views, adds and at most two elementwise functions
@@ -86,7 +88,18 @@ def _handed_on(trace: Trace, before: Call, after: Call) -> list[tuple[Key, Key]]
     found = []
     for entry, goal in after.inputs.items():
         for value, key in given.items():
-            if cheapest(trace, value, goal, between, LINK_LIMIT) is not None:
+            path = cheapest(trace, value, goal, between, LINK_LIMIT)
+            if path is not None and _goes_on(trace, path, before.parent):
                 found.append((entry, key))
                 break
     return found
+
+
+def _goes_on(trace: Trace, path: Path, parent: int) -> bool:
+    """Whether a path between two blocks passes one stream on: nothing is joined to it, no other part adds to it."""
+    for step in path.steps:
+        computed = any(trace.maker(value) is not None for value in step.op.inputs if value != step.source)
+        elsewhere = step.op.call != parent
+        if step.op.function in CONCATENATIONS or (step.op.function in ADDS and elsewhere and computed):
+            return False
+    return True

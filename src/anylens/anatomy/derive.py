@@ -26,7 +26,7 @@ def derive(trace: Trace, key: str = "", versions: Iterable[tuple[str, str]] = ()
     named = select_streams(trace, attention)
     streams = tuple(_add_stream(draft, one, [o.stream for o in named if o is not one]) for one in named)
     _add_loose_attention(draft, attention)
-    starts = [one.stream.blocks[0].call.inputs.get(one.stream.entry) for one in named]
+    starts = [one.stream.blocks[0].entered for one in named]
     records = Records(trace, [(stream.axes, start) for stream, start in zip(streams, starts, strict=True)])
     return Anatomy(
         key=key,
@@ -57,7 +57,7 @@ def _place(name: str) -> str:
 def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> StreamRecord:
     stream, prefix = named.stream, named.prefix
     axes = stream_axes(draft.trace, stream)
-    draft.stream, draft.lead = stream.blocks[0].call.inputs.get(stream.entry), None
+    draft.stream, draft.lead = stream.blocks[0].entered, None
     _add_beginning(draft, named, others, axes)
     for number, block in enumerate(stream.blocks):
         add_block(draft, join(prefix, f"blocks.{number}"), block, axes)

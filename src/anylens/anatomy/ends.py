@@ -34,7 +34,7 @@ def read_beginning(trace: Trace, stream: Stream, others: list[Stream]) -> Beginn
     A stream that goes on from another (a stage behind a stage) has no beginning of its own.
     """
     first = stream.blocks[0].call
-    start = first.inputs.get(stream.entry)
+    start = stream.blocks[0].entered
     if start is None:
         return Beginning()
     found = _embedding(trace, start, range(first.begin))
@@ -68,7 +68,7 @@ def _goes_through(trace: Trace, found: tuple[Op, Path], streams: list[Stream]) -
 
 def _goes_on(trace: Trace, value: int, streams: list[Stream]) -> bool:
     """Whether another stream begins with what was computed from a value."""
-    starts = [stream.blocks[0].call.inputs.get(stream.entry) for stream in streams]
+    starts = [stream.blocks[0].entered for stream in streams]
     everything = range(len(trace.ops))
     return any(start is not None and value in sources(trace, start, everything, [value]) for start in starts)
 
@@ -133,7 +133,7 @@ def _rows(trace: Trace, value: int) -> int:
 def read_ending(trace: Trace, stream: Stream, others: list[Stream]) -> Ending:
     """Walk on from the last block to the norm that reads it and the map to the output."""
     last = stream.blocks[-1].call
-    value = last.outputs.get(stream.leave)
+    value = stream.blocks[-1].left
     if value is None or not trace.calls or _goes_on(trace, value, others):
         return Ending()
     norms = [norm for norm in _norms_behind(trace, value) if norm.begin >= last.end]

@@ -53,9 +53,9 @@ def _last_map(trace: Trace, call: Call, value: int) -> Op | None:
         if op.function not in _BEYOND_LAST or not op.inputs:
             return None
         computed = [source for source in op.inputs if trace.values[source].maker is not None]
-        value = computed[0] if computed else op.inputs[0]
-        if len(computed) > 1:  # a gate on what is written: follow the operand that comes from a map
-            value = next((v for v in computed if _nearest_is_map(trace, v)), computed[0])
+        # a gate on what is written, often one for all positions: follow the operand that comes from a map
+        whole = [v for v in computed if trace.values[v].shape == trace.values[value].shape] or computed
+        value = next((v for v in whole[1:] and whole if _nearest_is_map(trace, v)), [*whole, *op.inputs][0])
     return None
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from anylens.anatomy.attention import Attention
 from anylens.anatomy.chains import Chain, container, find_chains
+from anylens.anatomy.joint import joint
 from anylens.anatomy.streams import Stream, guess_slots, read_stream
 from anylens.anatomy.trace import Trace
 from anylens.core.names import join
@@ -28,11 +29,21 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
     chosen = _own_blocks(trace, _one_each(candidates))
     chosen += _siblings(trace, chosen, attention)
     chosen.sort(key=lambda streams: streams[0].chain.calls[0].begin)
-    names = prefixes([_holder(streams[0].chain) for streams in chosen])
+    names = prefixes(_holders([streams[0].chain for streams in chosen]))
     return [
         NamedStream(join(name, "" if index == 0 else str(stream.entry[0])), stream)
         for name, streams in zip(names, chosen, strict=True)
         for index, stream in enumerate(streams)
+    ]
+
+
+def _holders(chains: list[Chain]) -> list[str]:
+    """Return the path that holds each chain; lone blocks of one list are told apart by their own paths."""
+    held = [_holder(chain) for chain in chains]
+    several = Counter(held)
+    return [
+        chain.calls[0].path if several[path] > 1 and len(chain.calls) == 1 else path
+        for chain, path in zip(chains, held, strict=True)
     ]
 
 
@@ -54,7 +65,7 @@ def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
         if len(chain.calls) == 1 and not chain.calls[0].path.rpartition(".")[2].isdigit():
             continue
         slots = chain.slots or guess_slots(trace, chain.calls[0])
-        streams = [read_stream(trace, chain, slot, attention) for slot in slots]
+        streams = joint([read_stream(trace, chain, slot, attention) for slot in slots])
         residual = [stream for stream in streams if stream.residual]
         residual.sort(key=lambda stream: -_sums(stream))
         if residual:
@@ -116,7 +127,7 @@ def _prefers_inner(outer: Stream, inner: Stream) -> bool:
 def _on_path(outer: Stream, inner: Stream) -> bool:
     """Whether the outer stream runs through the inner blocks."""
     way = {value for block in outer.blocks if block.path for value in block.path.values}
-    left = {block.call.outputs.get(block.leave) for block in inner.blocks}
+    left = {block.left for block in inner.blocks}
     return bool(left & way)
 
 

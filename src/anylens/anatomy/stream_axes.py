@@ -11,7 +11,7 @@ _SPACE = {1: ("pos",), 2: ("height", "width"), 3: ("frame", "height", "width")}
 def stream_axes(trace: Trace, stream: Stream) -> Axes:
     """Return the names of a stream's axes."""
     call = stream.blocks[0].call
-    value = call.inputs.get(stream.entry)
+    value = stream.blocks[0].entered
     if value is None:
         return ("batch", "pos", "d_model")
     shape = trace.values[value].shape

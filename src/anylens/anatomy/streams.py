@@ -58,6 +58,19 @@ class Block:
     path: Path | None
     sums: tuple[Sum, ...]
     post_norms: tuple[Call, ...]  # the norms that stand on the stream itself
+    ends: tuple[int, int] | None = (
+        None  # the values it begins and ends with, where it joins what enters the block
+    )
+
+    @property
+    def entered(self) -> int | None:
+        """The value with which the stream begins in this block."""
+        return self.ends[0] if self.ends else self.call.inputs.get(self.entry)
+
+    @property
+    def left(self) -> int | None:
+        """The value with which the stream ends in this block."""
+        return self.ends[1] if self.ends else self.call.outputs.get(self.leave)
 
     @property
     def ops(self) -> range:
@@ -91,10 +104,14 @@ class Stream:
 
 
 def read_stream(trace: Trace, chain: Chain, slot: tuple[Key, Key], attention: list[Attention]) -> Stream:
-    """Follow one tensor through every block of a chain."""
+    """Follow one tensor through the blocks of a chain, as far as they hand it on."""
     entry, leave = slot
-    blocks = tuple(_read_block(trace, call, entry, leave, attention) for call in chain.calls)
-    return Stream(chain, entry, leave, blocks)
+    blocks = [_read_block(trace, call, entry, leave, attention) for call in chain.calls]
+    while (
+        len(blocks) > 1 and blocks[-1].left is None
+    ):  # the last ones read it, and do not give it out any more
+        blocks.pop()
+    return Stream(chain, entry, leave, tuple(blocks))
 
 
 def guess_slots(trace: Trace, call: Call) -> tuple[tuple[Key, Key], ...]:

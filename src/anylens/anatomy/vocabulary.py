@@ -37,9 +37,9 @@ ELEMENTWISE = ACTIVATIONS | frozenset(
     square floor_divide remainder xor and or invert logical_and logical_or logical_not""".split()
 )
 
-JOINS = frozenset(
-    "cat stack concat concatenate hstack vstack pad constant_pad_nd setitem index_select".split()
-)
+CONCATENATIONS = frozenset("cat stack concat concatenate hstack vstack".split())
+
+JOINS = CONCATENATIONS | frozenset("pad constant_pad_nd setitem index_select".split())
 
 REDUCTIONS = frozenset("mean sum var std var_mean std_mean amax amin norm vector_norm max min prod".split())
 

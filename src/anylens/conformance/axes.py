@@ -62,11 +62,10 @@ def _has_batch(subject: Subject, name: str) -> bool:
 
 
 def _all_moved(subject: Subject, tally: Tally, grown: dict[str, set[str]]) -> None:
-    """Every axis named a position follows some larger input, in the streams for which the model took one."""
+    """Every axis named a position follows some larger input, in the streams that the model took a longer one for."""
     prefixes = [stream.prefix for stream in subject.lens.anatomy.streams]
-    followed = {
-        prefix for prefix in prefixes if any(grown[name] & POSITIONS for name in grown if _of(prefix, name))
-    }
+    starts = {prefix: f"{prefix}.blocks.0.hook_resid_pre".lstrip(".") for prefix in prefixes}
+    followed = {prefix for prefix, start in starts.items() if grown.get(start, set()) & POSITIONS}
     for prefix in prefixes:
         if prefix not in followed:
             where = f"{prefix}: " if prefix else ""

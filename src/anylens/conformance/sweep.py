@@ -1,6 +1,8 @@
 """One edit at each canonical point, and everything that the checks ask about it, found out in one run."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +47,7 @@ class Sweep:
         edit = OneEdit(point)
         try:
             base = self._base(point, watched)
-            with edit.sightings:
+            with edit.sightings, self._inside(point, edit.sightings):
                 output, cache = self.subject.read(watched, hooks={point.name: edit})
         except Exception as error:
             return Edited(said(error), edit.calls)
@@ -55,6 +57,34 @@ class Sweep:
         touched = frozenset(name for name in cache if not same_bits(base[name], cache[name]))
         live = bool(differences(base["output"], output))
         return Edited("", edit.calls, live, edit.sightings.found, touched, frozenset(cache) - touched)
+
+    @contextmanager
+    def _inside(self, point: Point, sightings: Sightings) -> Iterator[None]:
+        """Have what is seen outside the block counted apart, for the stream as it enters the block.
+
+        By its meaning an edit there is the block's: a skip connection that takes the same tensor keeps the model's own.
+        """
+        base, _, last = point.name.rpartition(".")
+        paths = {name: block.path for name, block in self.subject.blocks()}
+        if last != "hook_resid_pre" or base not in paths:
+            yield
+            return
+
+        def entered(*_: Any) -> None:
+            sightings.outside = False
+
+        def left(*_: Any) -> None:
+            sightings.outside = True
+
+        block = self.subject.model.get_submodule(paths[base])
+        handles: list[Any] = [block.register_forward_pre_hook(entered), block.register_forward_hook(left)]
+        sightings.outside = True
+        try:
+            yield
+        finally:
+            sightings.outside = False
+            for handle in handles:
+                handle.remove()
 
     def _watched(self, point: Point) -> list[Point]:
         """Return what is captured beside an edit: the point's own block, and what enters and leaves the others."""

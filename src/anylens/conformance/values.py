@@ -65,10 +65,24 @@ def at_blocks(subject: Subject, tally: Tally) -> None:
         ):
             if name in subject.values:
                 tally.expect(
-                    any(same_bits(tensor, subject.values[name]) for tensor in tensors),
+                    _among(tensors, subject.values[name]),
                     name,
                     f"is none of the tensors whose way {side} call {block.turn} of {block.path}",
                 )
+
+
+def _among(tensors: list[torch.Tensor], value: torch.Tensor) -> bool:
+    """Whether a value is one of these tensors, or two of them end to end."""
+    if any(same_bits(tensor, value) for tensor in tensors):
+        return True
+    pairs = [(one, other) for one in tensors for other in tensors if one is not other]
+    fitting = [pair for pair in pairs if {one.dim() for one in pair} == {value.dim()}]
+    return any(_end_to_end(pair, value) for pair in fitting)
+
+
+def _end_to_end(pair: tuple[torch.Tensor, torch.Tensor], value: torch.Tensor) -> bool:
+    differ = [n for n in range(value.dim()) if not pair[0].shape[n] == pair[1].shape[n] == value.shape[n]]
+    return len(differ) == 1 and same_bits(torch.cat(pair, differ[0]), value)
 
 
 def _watch_blocks(subject: Subject, paths: set[str], seen: dict[Any, Any]) -> None:

@@ -165,6 +165,7 @@ class Sightings(TorchFunctionMode):
         self.wanted: dict[str, torch.Tensor] = {}
         self.layout = layout
         self.found: Counter[str] = Counter()
+        self.outside = False  # what is seen while this is set is counted apart
         self.results: list[torch.Tensor] | None = None
         self.recomputed: list[
             torch.Tensor
@@ -177,7 +178,7 @@ class Sightings(TorchFunctionMode):
         seen = self.shown(tensor) if self.wanted else None
         if seen is not None:
             for name, content in self.wanted.items():
-                self.found[name] += same_bits(seen, content)
+                self.found[f"{name}, outside" if self.outside else name] += same_bits(seen, content)
 
     def holds(self, name: str, tensor: torch.Tensor) -> bool:
         """Whether a tensor has one of the contents."""

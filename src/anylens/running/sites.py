@@ -34,12 +34,16 @@ class Site:
         default_factory=list
     )  # of the runs that were joined, reached when this one is
 
+    def credit(self) -> None:
+        """Count a visit, for the runs around this one too."""
+        self.visits += 1
+        for origin in self.origins:
+            origin.credit()
+
     def visit(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Do what is to be done with the model's tensor; return its replacement, or None to leave it."""
         point = self.point
-        self.visits += 1
-        for origin in self.origins:
-            origin.visits += 1
+        self.credit()
         if tensor.is_nested and packed(tensor):
             raise nested(point.name)
         value, back = _view(point, tensor, self.leads)
@@ -51,7 +55,17 @@ class Site:
             new = action(value, steps[clock] if clock is not None else ONLY)
             if new is not None:
                 value, changed = new, True
-        return back(value) if changed else None
+        return _kept_alike(back(value), tensor) if changed else None
+
+
+def _kept_alike(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    """Return a tensor kept in memory as another is: on other strides some functions round otherwise."""
+    plain = new.layout == old.layout == torch.strided and not new.is_nested and not old.is_nested
+    if not plain or new.shape != old.shape or new.stride() == old.stride():
+        return new
+    if any(step == 0 and size > 1 for step, size in zip(old.stride(), old.shape, strict=True)):
+        return new  # the same memory for several entries: an edit may tell them apart
+    return torch.empty_strided(old.shape, old.stride(), dtype=new.dtype, device=new.device).copy_(new)
 
 
 def packed(tensor: torch.Tensor) -> bool:
