@@ -1,5 +1,6 @@
 """Loads a model by name and puts a lens on it: a hub id, a folder, a GGUF file, or a model of the zoo."""
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ class Source:
     place: str
     folder: Path | None = None
     gguf: str = ""
+    pipeline: bool = False
 
 
 def load(
@@ -57,10 +59,12 @@ def load(
     """Load a model by name and attach to it; `lens.processor` turns raw input into tensors where there is one.
 
     Args:
-        name: a hub id, a local folder or GGUF file, or `zoo:NAME` for a model that ships with anylens.
+        name: a hub id or a local folder, of a model or of a diffusers pipeline; a GGUF file; or
+            `zoo:NAME` for a model that ships with anylens.
         example: an input to watch one forward on; without it the family's own is used.
         family: a family, or the name of one, to use in place of the one that claims the model.
-        **options: what transformers' `from_pretrained` takes, such as `dtype`, `revision`, `attn_implementation`.
+        **options: what transformers' or, for a pipeline, diffusers' `from_pretrained` takes, such as
+            `dtype`, `revision`, `attn_implementation`.
 
     Raises:
         LoadError: there is no such model, it cannot be reached, or what is there cannot be read safely.
@@ -73,7 +77,14 @@ def load(
         lens = attach(model, example, family=family)
     else:
         source = find(name, gguf=options.pop("gguf_file", ""))
-        model = _model(source, options)
+        if source.pipeline:
+            return attach(_pipeline(source, options), example, family=family)
+        try:
+            model = _model(source, options)
+        except LoadError as error:
+            if source.folder is not None or not _lacks_config(error):
+                raise
+            return attach(_pipeline(source, options), example, family=family)
         chosen = family_named(family) if isinstance(family, str) else family or family_for(model)
         processor = _processor(source, chosen, options)
         lens = attach(model, example, family=chosen)
@@ -109,10 +120,8 @@ def _in_folder(folder: Path, gguf: str) -> Source:
             raise LoadError(f"{folder} holds {len(ggufs)} GGUF files: {_listed(ggufs)}. Pass gguf_file=NAME.")
         return Source(str(folder), folder, gguf or ggufs[0])
     if PIPELINE in names:
-        raise LoadError(
-            f"{folder} is a diffusers pipeline ({PIPELINE}), which load does not open yet. Load it with diffusers "
-            "and attach to the part you want: anylens.attach(pipeline.unet, example=...)."
-        )
+        _expect_index(folder / PIPELINE)
+        return Source(str(folder), folder, pipeline=True)
     if CONFIG not in names:
         raise LoadError(
             f"{folder} holds no model: looked for {CONFIG}, *.gguf and {PIPELINE}, found {_listed(names)}."
@@ -123,6 +132,16 @@ def _in_folder(folder: Path, gguf: str) -> Source:
             "Pickled weights (*.bin, *.pt) are not read; convert them to safetensors."
         )
     return Source(str(folder), folder)
+
+
+def _expect_index(file: Path) -> None:
+    """Refuse a folder whose index names no pipeline."""
+    try:
+        index = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LoadError(f"{file} of a diffusers pipeline cannot be read: {_line(error)}") from error
+    if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
+        raise LoadError(f"{file} names no class of a diffusers pipeline (_class_name).")
 
 
 def _listed(names: list[str]) -> str:
@@ -152,6 +171,22 @@ def _model(source: Source, options: dict[str, Any]) -> nn.Module:
     _warn_of_missing(source, told.get("missing_keys") or ())
     loaded: nn.Module = model.eval()
     return loaded
+
+
+def _pipeline(source: Source, options: dict[str, Any]) -> Any:
+    """Load a pipeline of diffusers, its models in eval mode."""
+    diffusers = require("diffusers", extra="diffusers")
+    with _told_plainly(source):
+        return diffusers.DiffusionPipeline.from_pretrained(
+            source.place, **options, use_safetensors=True, trust_remote_code=False
+        )
+
+
+def _lacks_config(error: LoadError) -> bool:
+    """Whether a repository of the hub was reached and has no config of a model: a pipeline's has none at its top."""
+    missing = require("huggingface_hub", extra="transformers").errors.EntryNotFoundError
+    local = require("huggingface_hub", extra="transformers").errors.LocalEntryNotFoundError
+    return any(isinstance(cause, missing) and not isinstance(cause, local) for cause in _causes(error))
 
 
 def _class_for(transformers: ModuleType, config: Any) -> Any:

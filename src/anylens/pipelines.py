@@ -30,7 +30,7 @@ from anylens.running.run import Run, Tally
 from anylens.running.sites import Plan, Site
 from anylens.running.step import TIMES, Step, read_step
 
-FEW_STEPS = 2  # of denoising, while a pipeline is watched
+FEW_STEPS = 4  # of denoising, while a pipeline is watched: some schedulers make no fewer
 
 
 def is_pipeline(model: Any) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from anylens.core.errors import AttachError, LoadError
 from anylens.attaching import attach
+from anylens.core.errors import AttachError, LoadError
 from anylens.lens import Lens
 from anylens.loading import load
 

@@ -61,7 +61,8 @@ class Family:
         example: builds an example input from a model's config: a dict of keyword arguments, or a tuple. Sizes that
             differ from each other (batch, positions, heads) let axes be told apart.
         prefixes: path of a component in the model -> its name, for models with several streams:
-            `{"vision_model": "vision"}`.
+            `{"vision_model": "vision"}`. A `*` is any one word: `{"down_blocks.*": "down.*"}`. Where several streams
+            run through the same blocks, the argument by which one enters -> its name.
         points: further points by name, with axes of their own: `{"codes": Named("quantizer.hook_out", "batch pos")}`;
             or a function from the model to that.
         aliases: further names -> names or globs of points. `{i}` in both is the number of a block.
@@ -137,9 +138,10 @@ def _is_named(kind: type, pattern: str) -> bool:
     return fnmatchcase(name, pattern)
 
 
-def _at_home(value: Any, model: nn.Module) -> Any:
+def _at_home(value: Any, model: Any) -> Any:
     """Move tensors to a model's device, and floating ones to its precision."""
-    weights = [weight for weight in getattr(model, "parameters", list)() if weight.is_floating_point()]
+    held = model.parameters() if isinstance(model, nn.Module) else ()
+    weights = [weight for weight in held if weight.is_floating_point()]
     if isinstance(value, Mapping):
         return {name: _at_home(item, model) for name, item in value.items()}
     if isinstance(value, tuple):

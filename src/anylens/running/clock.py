@@ -43,6 +43,11 @@ class Clock:
         self._loops: set[str] = set()
         self._handles: list[RemovableHandle] = []
 
+    @property
+    def heard(self) -> bool:
+        """Whether somebody listens."""
+        return self.entered is not nothing
+
     def step_of(self, name: str) -> Step:
         """Count a visit to a point and return the step it belongs to.
 

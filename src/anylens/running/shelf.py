@@ -19,6 +19,10 @@ class Shelf:
 
     file: Path
 
+    def drop(self) -> None:
+        """Remove the file: the value turned out not to be wanted."""
+        self.file.unlink(missing_ok=True)
+
     def read(self) -> torch.Tensor:
         """Read it back; RunError names the file if that is gone or damaged."""
         try:

@@ -31,7 +31,9 @@ class Trail:
         number = len(self.steps)
         self.steps.append(step)
         for old in [n for n in self.kept if not self.chooser.may_keep(self.steps[n], number + 1 - n)]:
-            del self.kept[old]
+            dropped = self.kept.pop(old)
+            if isinstance(dropped, Shelf):
+                dropped.drop()
         if self.chooser.may_keep(step, 1):
             self.kept[number] = self.target.keep(copied(value, self.target.to), f"{self.point.name}.{number}")
 

@@ -45,6 +45,6 @@ def under_way(runs: Sequence[Run], clock: Clock | None = None) -> Iterator[None]
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(taps(run))
-        if any(clock in run.plan.clocks() for run in runs):
+        if clock is not None and (clock.heard or any(clock in run.plan.clocks() for run in runs)):
             stack.enter_context(ticking(clock))
         yield
