@@ -10,7 +10,7 @@ from anylens.anatomy.points import Point, Rule
 from anylens.core.errors import AnatomyError
 from anylens.core.tree import Key
 
-FORMAT = 2  # of the JSON that an anatomy is kept as
+FORMAT = 3  # of the JSON that an anatomy is kept as
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class StreamRecord:
     blocks: tuple[BlockRecord, ...]
     norm: str = ""  # path of the norm after the last block
     unembed: str = ""  # path of the linear map to the output
+    entry: str = ""  # the argument by which it enters its blocks; empty where they join several
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> Strea
         for block in stream.blocks
     )
     norm = ending.norm.path if ending.norm is not None else ""
-    return StreamRecord(prefix, axes, blocks, norm, ending.unembed)
+    entry = "" if stream.blocks[0].ends else str(stream.entry[0])
+    return StreamRecord(prefix, axes, blocks, norm, ending.unembed, entry)
 
 
 def _add_beginning(draft: Draft, named: NamedStream, others: list[Stream], axes: tuple[str, ...]) -> None:

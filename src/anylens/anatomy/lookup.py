@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -111,7 +112,8 @@ class Points(Mapping[str, Point]):
         found = {name: point for name, point in found.items() if name not in self.several} or found
         for alias, name in self.aliases.items():
             if matches(alias):
-                found |= {point.name: point for point in self.find(name)}
+                with suppress(PointError):  # an alias for what this model lacks
+                    found |= {point.name: point for point in self.find(name)}
         if not found and self.home and not pattern.startswith(f"{self.home}."):
             return self.find(f"{self.home}.{pattern}")
         if not found:

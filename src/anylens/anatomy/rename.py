@@ -8,7 +8,10 @@ from dataclasses import replace
 from anylens.anatomy.anatomy import Anatomy, StreamRecord
 from anylens.anatomy.canonical import TABLE
 from anylens.anatomy.chains import container
-from anylens.anatomy.select import prefixes
+from anylens.anatomy.select import prefixes, told_apart
+from anylens.core.names import join
+
+Place = tuple[str, str, int]  # the holder of a stream, and its first block
 
 _CANONICAL = re.compile(
     r"blocks\.(\d+|\*)\..*|" + "|".join(re.escape(row.name) for row in TABLE if "{i}" not in row.name)
@@ -18,8 +21,10 @@ _CANONICAL = re.compile(
 def rename(anatomy: Anatomy, components: Mapping[str, str]) -> Anatomy:
     """Return the anatomy with streams named by component: path of a component -> its name.
 
-    The longest path that holds a stream names it. Several streams of one component are told apart behind its name, as
-    its stages are. A model with one stream has no prefix, whatever its components are called.
+    The longest path that holds a stream names it; a `*` in it is any one word, and goes into the name. Several streams
+    of one component are told apart behind its name, as its stages are. Streams of the same blocks are told apart by the
+    argument by which they enter, which may be given a name as well. A model with one stream has no prefix, whatever its
+    components are called.
     """
     if len(anatomy.streams) < 2 or not components:
         return anatomy
@@ -43,21 +48,59 @@ def holder(stream: StreamRecord) -> str:
 
 def _new_prefixes(streams: tuple[StreamRecord, ...], components: Mapping[str, str]) -> list[str]:
     """Return the new prefix of each stream."""
-    held: dict[str, list[int]] = defaultdict(list)
-    for number, stream in enumerate(streams):
-        inside = [path for path in components if f"{holder(stream)}.".startswith(f"{path}.")]
-        if inside:
-            held[components[max(inside, key=len)]].append(number)
-    new = [stream.prefix for stream in streams]
-    for component, numbers in held.items():
-        holders = list(dict.fromkeys(holder(streams[number]) for number in numbers))
-        inner = dict(zip(holders, prefixes(holders), strict=True))
-        lead: dict[str, str] = {}
-        for number in numbers:
-            place, old = holder(streams[number]), streams[number].prefix
-            beside = old.removeprefix(lead.setdefault(place, old)).strip(".")
-            new[number] = ".".join(part for part in (component, inner[place], beside) if part)
-    return new
+    places: dict[Place, list[StreamRecord]] = defaultdict(list)  # streams of the same blocks run side by side
+    for stream in streams:
+        places[_place(stream)].append(stream)
+    inside: dict[str | None, list[Place]] = defaultdict(list)
+    for place, beside in places.items():
+        inside[_component(beside[0], components)].append(place)
+    lead = {place: beside[0].prefix for place, beside in places.items()}
+    for component, held in inside.items():
+        if component is not None:
+            inner = prefixes(told_apart([(place[0], _own(places[place][0])) for place in held]))
+            lead |= {place: join(component, part) for place, part in zip(held, inner, strict=True)}
+    return [join(lead[_place(s)], _side(s, places[_place(s)], components)) for s in streams]
+
+
+def _place(stream: StreamRecord) -> Place:
+    return holder(stream), stream.blocks[0].path, stream.blocks[0].turn
+
+
+def _own(stream: StreamRecord) -> str:
+    """Return the path by which a lone block is told from others of its list; the holder's for several."""
+    return stream.blocks[0].path if len(stream.blocks) == 1 else holder(stream)
+
+
+def _side(stream: StreamRecord, beside: list[StreamRecord], components: Mapping[str, str]) -> str:
+    """Return what tells a stream from those beside it: the name of the argument by which it enters the blocks."""
+    if len(beside) == 1:
+        return ""
+    return components.get(stream.entry, "" if stream is beside[0] else stream.entry)
+
+
+def _component(stream: StreamRecord, components: Mapping[str, str]) -> str | None:
+    """Return the name of the innermost component that holds all of a stream's blocks, or None."""
+    fitting = {}
+    for path, name in components.items():
+        stood = [_stood_for(path.split("."), block.path.split(".")) for block in stream.blocks]
+        if stood[0] is not None and all(one == stood[0] for one in stood):
+            fitting[path] = _filled(name, stood[0])
+    return fitting[max(fitting, key=lambda path: path.count("."))] if fitting else None
+
+
+def _stood_for(pattern: list[str], path: list[str]) -> list[str] | None:
+    """Return what each `*` of a pattern stands for in a path that it holds, or None where it does not hold it."""
+    pairs = list(zip(pattern, path, strict=False))
+    if len(pairs) < len(pattern) or any(want not in ("*", part) for want, part in pairs):
+        return None
+    return [part for want, part in pairs if want == "*"]
+
+
+def _filled(name: str, parts: list[str]) -> str:
+    """Put parts in the place of the stars of a name, one after the other."""
+    for part in parts:
+        name = name.replace("*", part, 1)
+    return name
 
 
 def _renamed(name: str, changed: Mapping[str, str]) -> str:

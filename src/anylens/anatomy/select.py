@@ -29,7 +29,8 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
     chosen = _own_blocks(trace, _one_each(candidates))
     chosen += _siblings(trace, chosen, attention)
     chosen.sort(key=lambda streams: streams[0].chain.calls[0].begin)
-    names = prefixes(_holders([streams[0].chain for streams in chosen]))
+    chains = [streams[0].chain for streams in chosen]
+    names = prefixes(told_apart([(_holder(chain), _own(chain)) for chain in chains]))
     return [
         NamedStream(join(name, "" if index == 0 else str(stream.entry[0])), stream)
         for name, streams in zip(names, chosen, strict=True)
@@ -37,14 +38,14 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
     ]
 
 
-def _holders(chains: list[Chain]) -> list[str]:
-    """Return the path that holds each chain; lone blocks of one list are told apart by their own paths."""
-    held = [_holder(chain) for chain in chains]
-    several = Counter(held)
-    return [
-        chain.calls[0].path if several[path] > 1 and len(chain.calls) == 1 else path
-        for chain, path in zip(chains, held, strict=True)
-    ]
+def told_apart(held: list[tuple[str, str]]) -> list[str]:
+    """Return of each (holder, own path) the holder, or the own path where several have one holder."""
+    several = Counter(path for path, _ in held)
+    return [own if several[path] > 1 else path for path, own in held]
+
+
+def _own(chain: Chain) -> str:
+    return chain.calls[0].path if len(chain.calls) == 1 else _holder(chain)
 
 
 def _holder(chain: Chain) -> str:
