@@ -1,5 +1,6 @@
 """Dead ends: points whose value does not matter to the output. None is believed on the lens's word."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from anylens.conformance.compare import same_bits, tensors
 from anylens.conformance.subject import Subject, changed, said
 from anylens.conformance.sweep import Sweep
 from anylens.conformance.witness import Sightings, Witness, place_of
+from anylens.core.tree import leaves
 
 # A value inside a stand-in exists nowhere in the model itself: it is dead if what it goes into is.
 GOES_INTO = {
@@ -16,6 +18,8 @@ GOES_INTO = {
     "hook_pattern": "hook_z",
     "hook_result": "hook_z",
 }
+# What enters a block is its own: where others take the same tensor, it is dead if what leaves the block is.
+ENTERS = {"hook_resid_pre": "hook_resid_post"}
 
 
 def plain_edit(subject: Subject, point: Point) -> Any:
@@ -38,7 +42,11 @@ def why_dead(subject: Subject, sweep: Sweep, point: Point) -> str:
     alike, reached = matters(subject, point, value)
     if not alike:
         return ""
-    return "" if reached else "no gradient of the output reaches its value"
+    return (
+        _dead_onward(subject, sweep, point, ENTERS)
+        if reached
+        else "no gradient of the output reaches its value"
+    )
 
 
 def matters(subject: Subject, point: Point, value: torch.Tensor) -> tuple[int, bool]:
@@ -85,15 +93,29 @@ class Keeper(Sightings):
         if not any(tensor is kept for kept in self.kept):
             self.kept.append(tensor)
 
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Look at results too: a value that nothing takes matters only if it is given out."""
+        result = super().__torch_function__(func, types, args, kwargs)
+        for _, tensor in leaves(result):
+            self.look(tensor)
+        return result
+
 
 def _dead_inside(subject: Subject, sweep: Sweep, point: Point) -> str:
+    value = subject.values.get(point.name)
+    if point.name.endswith("hook_attn_scores") and value is not None and value.shape[-1] == 1:
+        return "there is one key, so the pattern is one whatever the score"
+    return _dead_onward(subject, sweep, point, GOES_INTO)
+
+
+def _dead_onward(subject: Subject, sweep: Sweep, point: Point, onto: dict[str, str]) -> str:
+    """Say whether the point that a value goes into is a dead end."""
     base, _, last = point.name.rpartition(".")
-    onward = subject.by_name.get(f"{base}.{GOES_INTO.get(last, '')}")
+    onward = subject.by_name.get(f"{base}.{onto.get(last, '')}")
     if onward is None:
         return ""
-    value = subject.values.get(point.name)
-    if last == "hook_attn_scores" and value is not None and value.shape[-1] == 1:
-        return "there is one key, so the pattern is one whatever the score"
     if not sweep.at(onward).live and why_dead(subject, sweep, onward):
         return f"what it goes into, {onward.name}, is a dead end"
     return ""

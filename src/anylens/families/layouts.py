@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from anylens.core.errors import AxisError
 
@@ -14,7 +15,9 @@ class Place:
     """A place in the input.
 
     `token` is an index into the tokens; `box` is top, left, bottom, right of a region, as fractions of the picture;
-    `seconds` is a span of sound, and `band` the mel bins of it, from the first to behind the last.
+    `seconds` is a span of sound, and `band` the mel bins of it, from the first to behind the last. `picture` says which
+    picture of the input, `frames` which frames of a film, `steps` which steps of a series and `channel` which of its
+    channels; spans are from the first to behind the last.
     A token that stands for no place, such as a class token, has none of these.
     """
 
@@ -23,6 +26,10 @@ class Place:
     box: Box | None = None
     seconds: tuple[float, float] | None = None
     band: tuple[int, int] | None = None
+    picture: int | None = None
+    frames: tuple[int, int] | None = None
+    steps: tuple[int, int] | None = None
+    channel: int | None = None
 
 
 class Layout(ABC):
@@ -40,6 +47,10 @@ class Layout(ABC):
         """Return the layout of one point's positions, by the point's name; most models have one for all points."""
         return self
 
+    def given(self, inputs: Any, row: int = 0) -> "Layout":
+        """Return the layout for one row of an input, where its content says what its positions are."""
+        return self
+
 
 @dataclass(frozen=True)
 class Parts(Layout):
@@ -52,6 +63,9 @@ class Parts(Layout):
         if not fitting:
             raise AxisError(f"{name} is in none of the components {self._listed()}, so no layout places it.")
         return dict(self.parts)[max(fitting, key=len)].of(name)
+
+    def given(self, inputs: Any, row: int = 0) -> "Parts":
+        return Parts(tuple((prefix, layout.given(inputs, row)) for prefix, layout in self.parts))
 
     def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
         raise AxisError(
@@ -84,7 +98,7 @@ class Cells(Layout):
 
     def where(self, position: tuple[int, ...], extent: tuple[int, ...]) -> Place:
         expect_within(position, extent, 2)
-        return Place(f"cell ({position[0]}, {position[1]})", box=_box(position, extent))
+        return Place(f"cell ({position[0]}, {position[1]})", box=box_of(position, extent))
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,7 @@ class Patches(Layout):
             return Place(f"{self.prefix[position[0]]} token")
         grid = self.grid_of(extent[0] - len(self.prefix))
         cell = divmod(position[0] - len(self.prefix), grid[1])
-        return Place(f"patch ({cell[0]}, {cell[1]})", box=_box(cell, grid))
+        return Place(f"patch ({cell[0]}, {cell[1]})", box=box_of(cell, grid))
 
     def grid_of(self, patches: int) -> tuple[int, int]:
         """Return the rows and columns that this many patches form: the grid itself, or one merged evenly."""
@@ -120,12 +134,14 @@ class Patches(Layout):
         return rows // step, columns // step
 
 
-def _box(cell: tuple[int, ...], grid: tuple[int, ...]) -> Box:
+def box_of(cell: tuple[int, ...], grid: tuple[int, ...]) -> Box:
+    """Return the region of a cell of a grid, as fractions of the whole."""
     (row, column), (rows, columns) = cell, grid
     return row / rows, column / columns, (row + 1) / rows, (column + 1) / columns
 
 
 def expect_within(position: tuple[int, ...], extent: tuple[int, ...], axes: int) -> None:
+    """Raise AxisError for a position that has not this many axes, or does not lie within the extent."""
     """Refuse a position that is not of so many axes, or does not lie within the extent."""
     if len(position) != axes or len(extent) != axes:
         raise AxisError(

@@ -124,7 +124,8 @@ class Wiring:
         if counted or entering:
             self.before(module, self.on_enter(path, entering, counted=counted))
         if leaving:  # before a frame is popped, so that the scope around learns of a replaced output
-            self.handles.append(module.register_forward_hook(self.on_leave(path, leaving)))
+            first = any(site.edits for site in leaving)  # before any hook that keeps what the module gives
+            self.handles.append(module.register_forward_hook(self.on_leave(path, leaving), prepend=first))
 
     def on_enter(self, path: str, sites: list[Site], *, counted: bool) -> Hook:
         """Return the hook that visits the inputs of a module."""
