@@ -50,20 +50,40 @@ def why_dead(subject: Subject, sweep: Sweep, point: Point) -> str:
 
 
 def matters(subject: Subject, point: Point, value: torch.Tensor) -> tuple[int, bool]:
-    """Return how many tensors of the bare model hold this content, and whether a gradient reaches one of them."""
+    """Return how many tensors of the bare model hold this content, and whether a gradient reaches one of them.
+
+    Where a graph is kept some functions take another way, and what they compute differs by rounding: a content that
+    is not found is sought once more as it is then.
+    """
+    kept, output = _sought(subject, point, value)
+    if not kept:
+        kept, output = _sought(subject, point, _with_graph(subject, point))
+    floats = [t for t in tensors(output) if t.is_floating_point() and t.requires_grad]
+    inputs = [tensor for tensor in kept if tensor.requires_grad]
+    if not (floats and inputs):
+        return len(kept), False
+    gradients: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
+        weighed(floats), inputs, allow_unused=True
+    )
+    return len(kept), any(g is not None and bool((g != 0).any()) for g in gradients)
+
+
+def _sought(subject: Subject, point: Point, value: torch.Tensor) -> tuple[list[torch.Tensor], Any]:
+    """Run the bare model with a graph; return its tensors that hold a content, and its output."""
     keeper = Keeper(point, value)
     args, kwargs = subject.fresh()
     with torch.enable_grad(), torch.random.fork_rng(), keeper:
         torch.manual_seed(0)
         output = subject.model(*args, **kwargs)
-    floats = [t for t in tensors(output) if t.is_floating_point() and t.requires_grad]
-    inputs = [tensor for tensor in keeper.kept if tensor.requires_grad]
-    if not (floats and inputs):
-        return len(keeper.kept), False
-    gradients: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
-        weighed(floats), inputs, allow_unused=True
-    )
-    return len(keeper.kept), any(g is not None and bool((g != 0).any()) for g in gradients)
+    return keeper.kept, output
+
+
+def _with_graph(subject: Subject, point: Point) -> torch.Tensor:
+    args, kwargs = subject.fresh()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        _, cache = subject.lens.run_with_cache(*args, points=point.name, grad=True, **kwargs)
+    return cache[point.name].detach()
 
 
 def weighed(outputs: list[torch.Tensor]) -> torch.Tensor:

@@ -1,0 +1,63 @@
+"""Audio codecs: EnCodec, which turns sound into several codes a position, and codes into sound."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from anylens.families.family import Family, Matches
+from anylens.families.frames import Frames
+from anylens.families.named import Named
+from anylens.families.sizes import free, numbers, picture
+
+BATCHES = (2, 3, 5)
+POSITIONS = (14, 17, 19)
+LATENT = "batch channel pos"
+
+
+def example(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Build a few sounds that end a little behind a whole number of positions."""
+    config: Any = model.config
+    taken = numbers(config)
+    samples = free(POSITIONS, taken) * config.hop_length - config.hop_length // 2
+    return {"input_values": picture(free(BATCHES, taken), config.audio_channels, samples)}
+
+
+def layout(model: nn.Module) -> Frames:
+    """Give a position of the codes as many samples as the encoder's strides make one of."""
+    config: Any = model.config
+    return Frames(config.hop_length / config.sampling_rate)
+
+
+def points(model: nn.Module) -> dict[str, Named]:
+    """Name the latent, the codes, and for each codebook what it has to say and what it says.
+
+    The first codebook quantises the latent, every other what those before it left over. A forward uses as many as the
+    least bandwidth has.
+    """
+    quantizer: Any = model.quantizer
+    config: Any = model.config
+    count = quantizer.get_num_quantizers_for_bandwidth(config.target_bandwidths[0])
+    found = {
+        "encoder.hook_latent": Named("encoder.hook_out", LATENT),
+        "quantizer.hook_codes": Named("op.stack.0.hook_out", "codebook batch pos"),
+        "decoder.hook_latent": Named("decoder.hook_in", LATENT),
+        "decoder.hook_waveform": Named("decoder.hook_out", "batch channel sample"),
+    }
+    for number in range(count):
+        # to encode, each codebook takes two differences and a look-up; to decode, one look-up more
+        residual = f"op.sub.{2 * number - 1}.hook_out" if number else "encoder.hook_out"
+        base = f"quantizer.codebooks.{number}"
+        found[f"{base}.hook_residual"] = Named(residual, LATENT)
+        found[f"{base}.hook_quantized"] = Named(f"op.embedding.{count + number}.hook_out", "batch pos channel")
+    return found
+
+
+family = Family(
+    name="audio codec",
+    matches=Matches(model_types=("encodec",), takes=("input_values",)),
+    example=example,
+    points=points,
+    layout=layout,
+    preprocess="AutoProcessor",
+)

@@ -1,0 +1,62 @@
+"""Music: MusicGen, whose decoder writes the codes of several codebooks at each position, as a text says."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from anylens.families.family import Family, Matches
+from anylens.families.frames import Frames
+from anylens.families.layouts import Parts, Tokens
+from anylens.families.named import Named
+from anylens.families.sizes import free, numbers, tokens
+
+BATCHES = (2, 3, 5)
+TEXTS = (9, 11, 13)
+POSITIONS = (6, 7, 10)
+
+
+def example(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Build a few texts, and the codes of a few positions: the codebooks are rows of the batch."""
+    config: Any = model.config
+    decoder = config.decoder
+    taken = numbers(decoder) | numbers(config.text_encoder)
+    batch, text = free(BATCHES, taken), free(TEXTS, taken)
+    shape = (batch * decoder.num_codebooks, free(POSITIONS, taken | {text}))
+    special = {config.text_encoder.pad_token_id, config.text_encoder.eos_token_id}
+    return {
+        "input_ids": tokens(config.text_encoder.vocab_size, (batch, text), special),
+        "decoder_input_ids": tokens(decoder.vocab_size, shape, set()),
+    }
+
+
+def layout(model: nn.Module) -> Parts:
+    """Place the text's positions among its tokens, and the decoder's in the seconds that the first codebook writes.
+
+    Codebook k is written k positions later: position p writes its code of the frame p - k.
+    """
+    config: Any = model.config
+    text = Tokens()
+    sound = Frames(config.audio_encoder.hop_length / config.audio_encoder.sampling_rate)
+    return Parts((("text_encoder", text), ("decoder", sound)))
+
+
+BY_ROW = {"codebook": "decoder.num_codebooks"}
+
+family = Family(
+    name="music",
+    matches=Matches(model_types=("musicgen",), takes=("input_ids", "decoder_input_ids")),
+    example=example,
+    prefixes={"text_encoder": "text_encoder", "decoder": "decoder"},
+    points={
+        "decoder.codebooks.{n}.hook_embed": Named(
+            "decoder.model.decoder.embed_tokens.{n}.hook_out", "batch pos d_model"
+        ),
+        "decoder.codebooks.{n}.hook_logits": Named("decoder.lm_heads.{n}.hook_out", "batch pos d_vocab"),
+        "decoder.hook_logits": Named(
+            "decoder.hook_out", "(batch codebook) pos d_vocab -> batch codebook pos d_vocab", BY_ROW
+        ),
+    },
+    layout=layout,
+    preprocess="AutoProcessor",
+)
