@@ -1,5 +1,6 @@
 """Where captured values go: as they are, to another device or dtype, or to a folder on disk."""
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,7 +53,8 @@ class Target:
             save_file({"value": value.cpu()}, part, metadata={"name": name})
             part.replace(file)
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
             raise RunError(f"{name} could not be written to {file}: {error}.") from error
         return Shelf(file)
 
