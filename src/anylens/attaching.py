@@ -7,7 +7,7 @@ from torch import nn
 
 from anylens.anatomy.known import key_of, recall
 from anylens.core.errors import AttachError, FamilyError
-from anylens.families.family import Family
+from anylens.families.family import Family, stand_ins_of
 from anylens.families.registry import family_for, family_named
 from anylens.lens import Lens
 from anylens.pipelines import PipelineLens, components, is_pipeline
@@ -39,7 +39,7 @@ def attach(model: Any, example: Any = None, *, family: Family | str | None = Non
     if not isinstance(family, (Family, str, type(None))):
         raise FamilyError(f"family takes a family or the name of one, and was given {type(family).__name__}.")
     chosen = family_named(family) if isinstance(family, str) else family or family_for(model)
-    known = recall(key_of(model)) if example is None and not pipeline else None
+    known = None if pipeline or example is not None else recall(key_of(model, stand_ins_of(chosen, model)))
     lens = PipelineLens(model, family=chosen) if pipeline else Lens(model, anatomy=known, family=chosen)
     if example is not None:
         lens.watch(as_arguments(example) if pipeline else at_home(model, as_arguments(example)))

@@ -14,7 +14,7 @@ from anylens.anatomy.known import key_of, remember, versions
 from anylens.anatomy.lookup import Points
 from anylens.anatomy.observe import observe
 from anylens.core.errors import AnylensError, AttachError, RunError
-from anylens.families.family import Family
+from anylens.families.family import Family, stand_ins_of
 from anylens.families.layouts import Layout
 from anylens.running.actions import Edit, Hooks, listed_hooks
 from anylens.running.capture import Cache, Capture, CaptureGraph, To, targets
@@ -41,6 +41,7 @@ class Lens:
     ) -> None:
         self.model = model
         self.family = family
+        self.stand_ins = stand_ins_of(family, model)  # those for functions of Python
         self.processor: Any = None  # what turns raw input into tensors; `anylens.load` brings it
         self._anatomy = self._named(anatomy) if anatomy is not None else None
         self._points: Points | None = None
@@ -84,7 +85,7 @@ class Lens:
         args, kwargs = given
         call = method_of(self.model, method)
         try:
-            trace = observe(self.model, call, args, kwargs)
+            trace = observe(self.model, call, args, kwargs, self.stand_ins)
         except AnylensError:
             raise
         except Exception as error:
@@ -96,7 +97,7 @@ class Lens:
             raise AttachError(
                 f"The call never entered {type(self.model).__name__}, so nothing could be watched."
             )
-        found = derive(trace, key_of(self.model), versions())
+        found = derive(trace, key_of(self.model, self.stand_ins), versions(), self.stand_ins)
         remember(found)  # as behaviour shows it; what a family calls things is not kept
         self._anatomy = self._named(found)
         self._points = None
@@ -280,7 +281,7 @@ class Lens:
         return method_of(self.model, method)
 
     def _runs(self, plan: Plan, *, stop_early: bool = False) -> list[Run]:
-        return [Run(self.model, self.anatomy, plan, Tally(stop_early=stop_early))]
+        return [Run(self.model, self.anatomy, plan, Tally(stop_early=stop_early), self.stand_ins)]
 
     def _call(self, given: Arguments, method: Any, runs: list[Run], clock: Clock | None = None) -> Any:
         args, kwargs = given

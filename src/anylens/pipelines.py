@@ -20,7 +20,7 @@ from anylens.anatomy.lookup import Points
 from anylens.anatomy.observe import own_copy
 from anylens.core import arguments
 from anylens.core.errors import AttachError, RunError
-from anylens.families.family import Family
+from anylens.families.family import Family, stand_ins_of
 from anylens.families.registry import family_for
 from anylens.lens import Lens
 from anylens.running.clock import Clock, step_module
@@ -61,8 +61,9 @@ class PipelineLens(Lens):
                 f"The call never entered a model of {type(self.model).__name__}, so nothing could be watched."
             )
         for path, entry in found.items():
-            known = recall(key_of(entry.module))
-            self.parts[path] = lens = Lens(entry.module, anatomy=known, family=family_for(entry.module))
+            family = family_for(entry.module)
+            known = recall(key_of(entry.module, stand_ins_of(family, entry.module)))
+            self.parts[path] = lens = Lens(entry.module, anatomy=known, family=family)
             if known is None:
                 lens.watch(entry.given)
         timed = [path for path, entry in found.items() if _has_time(entry)]
@@ -103,7 +104,10 @@ class PipelineLens(Lens):
             share.by_name[name] = Site(point, tap, site.actions, site.edits)
         tally = Tally(stop_early=stop_early)
         parts = self.parts
-        return [Run(parts[path].model, parts[path].anatomy, share, tally) for path, share in shares.items()]
+        return [
+            Run(parts[path].model, parts[path].anatomy, share, tally, parts[path].stand_ins)
+            for path, share in shares.items()
+        ]
 
     def _part_of(self, path: str) -> str:
         return max((part for part in self.parts if f"{path}.".startswith(f"{part}.")), key=len)

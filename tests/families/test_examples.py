@@ -9,7 +9,8 @@ from anylens.families import family_for
 from tests.models import MODELS
 
 FAMILIES = {
-    **dict.fromkeys("gpt2 llama gemma2 gptj bloom opt mixtral bert albert t5".split(), "text"),
+    **dict.fromkeys("gpt2 llama gemma2 gptj bloom opt bert albert t5".split(), "text"),
+    "mixtral": "mixture of experts",
     **dict.fromkeys("vit dinov2 clip_vision swin beit".split(), "vision transformer"),
     **dict.fromkeys(("resnet", "convnext"), "convolutional"),
 }

@@ -62,6 +62,15 @@ class OpRecord:
 
 
 @dataclass(frozen=True)
+class FunctionRecord:
+    """A call of a function that has a stand-in, in a module's forward, with the labels of its results."""
+
+    path: str
+    rule: Rule
+    labels: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class BlockRecord:
     """One block of a stream: the module it is a call of, and what it does to the stream."""
 
@@ -93,6 +102,7 @@ class Anatomy:
     absent: tuple[tuple[str, str], ...] = ()
     modules: tuple[ModuleRecord, ...] = ()
     ops: tuple[OpRecord, ...] = ()
+    functions: tuple[FunctionRecord, ...] = ()
     versions: tuple[tuple[str, str], ...] = field(default=())
 
     def to_json(self) -> str:
@@ -122,13 +132,19 @@ class Anatomy:
         """The modules that were called, by path."""
         return {record.path: record for record in self.modules}
 
+    def labels_of(self, path: str, key: str, count: int) -> tuple[tuple[str, ...], ...]:
+        """The labels of what a function called in a module's forward gave, by its count there."""
+        found = (one for one in self.functions if (one.path, one.rule.function) == (path, key))
+        return next((one.labels for one in found if one.rule.index == count), ())
+
     @cached_property
     def functions_below(self) -> dict[str, set[str]]:
         """For each module, the functions that run in the forwards of the modules inside it."""
         found: dict[str, set[str]] = {}
-        for op in self.ops:
-            path = op.path
+        records: tuple[OpRecord | FunctionRecord, ...] = (*self.ops, *self.functions)
+        for one in records:
+            path = one.path
             while path:
                 path = path.rpartition(".")[0]
-                found.setdefault(path, set()).add(op.rule.function)
+                found.setdefault(path, set()).add(one.rule.function)
         return found

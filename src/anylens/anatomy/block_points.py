@@ -6,6 +6,7 @@ from anylens.anatomy.attention_points import add_attention
 from anylens.anatomy.draft import Draft
 from anylens.anatomy.feedforward import read_feedforward
 from anylens.anatomy.norms import is_norm, norms_reading
+from anylens.anatomy.routing import add_routing
 from anylens.anatomy.streams import Block, Sum, Write
 from anylens.anatomy.taps import added_tap, module_tap
 from anylens.anatomy.trace import Call, Trace
@@ -28,6 +29,7 @@ def add_block(draft: Draft, base: str, block: Block, axes: Axes) -> None:
     for (one, write), suffix in names:
         _add_write(draft, base, block, (one, write, suffix), axes)
     _add_norms(draft, base, block, axes)
+    add_routing(draft, base, block.call, axes)
 
 
 def _add_stream(draft: Draft, base: str, block: Block, axes: Axes) -> None:

@@ -18,6 +18,10 @@ HEADS = ("batch", "pos", "head", "d_head")
 SQUARE = ("batch", "head", "query_pos", "key_pos")
 STREAM = ("batch", "pos", "d_model")
 
+NO_EXPERTS = "its blocks have no router that chooses among experts"
+NO_INSIDE = "its blocks have no experts, or its family has no stand-in that shows what each takes and gives"
+NO_STATES = "its blocks have no state space, or its family has no stand-in that shows it"
+
 
 @dataclass(frozen=True)
 class CanonicalPoint:
@@ -160,6 +164,61 @@ TABLE: tuple[CanonicalPoint, ...] = (
         "what enters the last map of the MLP",
         LENS,
         "its blocks have no MLP",
+    ),
+    *(
+        CanonicalPoint(f"blocks.{{i}}.mlp.{name}", ("batch", "pos", *axes), meaning, OWN, lacking)
+        for name, axes, meaning, lacking in (
+            (
+                "hook_router_logits",
+                ("expert",),
+                "what the choice of experts is made by: one number for each expert",
+                NO_EXPERTS,
+            ),
+            ("hook_expert_indices", ("choice",), "the experts that each position is sent to", NO_EXPERTS),
+            (
+                "hook_expert_weights",
+                ("choice",),
+                "what each chosen expert's output is multiplied by",
+                NO_EXPERTS,
+            ),
+            (
+                "hook_expert_in",
+                ("expert", "d_model"),
+                "what each expert takes; zero where a position is not sent to it",
+                NO_INSIDE,
+            ),
+            (
+                "hook_expert_out",
+                ("expert", "d_model"),
+                "what each expert gives, before it is weighted; zero where a position is not sent to it",
+                NO_INSIDE,
+            ),
+        )
+    ),
+    *(
+        CanonicalPoint(f"blocks.{{i}}.ssm.{name}", ("batch", "pos", *axes), meaning, OWN, NO_STATES)
+        for name, axes, meaning in (
+            (
+                "hook_gate",
+                ("d_inner",),
+                "what the output of the state space is gated by, before its activation",
+            ),
+            ("hook_conv", ("d_inner",), "what leaves the convolution over positions, before its activation"),
+            ("hook_x", ("d_inner",), "what drives the states"),
+            ("hook_dt", ("d_inner",), "the size of the step, positive: large ones forget and take in"),
+            ("hook_B", ("state",), "how the input is written into the states"),
+            ("hook_C", ("state",), "how the states are read out"),
+            (
+                "hook_state",
+                ("d_inner", "state"),
+                "the state behind each position; an edit of one flows into all later ones",
+            ),
+            (
+                "hook_y",
+                ("d_inner",),
+                "what is read out of the states, with what bypasses them, before the gate",
+            ),
+        )
     ),
     *(
         CanonicalPoint(

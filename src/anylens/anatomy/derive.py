@@ -1,6 +1,6 @@
 """From a trace to an anatomy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from anylens.anatomy.anatomy import Anatomy, BlockRecord, StreamRecord
 from anylens.anatomy.attention import Attention, find_attention
@@ -9,6 +9,8 @@ from anylens.anatomy.block_points import add_block
 from anylens.anatomy.canonical import rank
 from anylens.anatomy.draft import Draft
 from anylens.anatomy.ends import read_beginning, read_ending
+from anylens.anatomy.function_points import add_functions, function_records
+from anylens.anatomy.functions import StandIn
 from anylens.anatomy.points import Point
 from anylens.anatomy.records import Records
 from anylens.anatomy.select import NamedStream, select_streams
@@ -16,27 +18,42 @@ from anylens.anatomy.stream_axes import stream_axes
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.taps import module_tap, repeats, rule_for
 from anylens.anatomy.trace import Trace
+from anylens.anatomy.watch_functions import uncalled
 from anylens.core.names import join, split_block
 
 
-def derive(trace: Trace, key: str = "", versions: Iterable[tuple[str, str]] = ()) -> Anatomy:
+def derive(
+    trace: Trace,
+    key: str = "",
+    versions: Iterable[tuple[str, str]] = (),
+    stand_ins: Iterable[StandIn] = (),
+) -> Anatomy:
     """Read the structure of a model off one forward pass."""
     draft = Draft(trace)
     attention = find_attention(trace)
     named = select_streams(trace, attention)
     streams = tuple(_add_stream(draft, one, [o.stream for o in named if o is not one]) for one in named)
     _add_loose_attention(draft, attention)
+    add_functions(draft, "", None)
     starts = [one.stream.blocks[0].entered for one in named]
     records = Records(trace, [(stream.axes, start) for stream, start in zip(streams, starts, strict=True)])
     return Anatomy(
         key=key,
         streams=streams,
         canonical=tuple(in_order(draft.points.values())),
-        absent=tuple(draft.absent.items()),
+        absent=(*draft.absent.items(), *_silent(streams, uncalled(stand_ins, trace.functions))),
         modules=tuple(records.modules()),
         ops=tuple(records.ops()),
+        functions=tuple(function_records(trace)),
         versions=tuple(versions),
     )
+
+
+def _silent(streams: Iterable[StreamRecord], names: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the names that functions would have had in each block if they had been called, with the reason."""
+    for stream in streams:
+        for number in range(len(stream.blocks)):
+            yield from ((join(stream.prefix, f"blocks.{number}", name), why) for name, why in names)
 
 
 def in_order(points: Iterable[Point]) -> list[Point]:
@@ -60,7 +77,9 @@ def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> Strea
     draft.stream, draft.lead = stream.blocks[0].entered, None
     _add_beginning(draft, named, others, axes)
     for number, block in enumerate(stream.blocks):
-        add_block(draft, join(prefix, f"blocks.{number}"), block, axes)
+        base = join(prefix, f"blocks.{number}")
+        add_block(draft, base, block, axes)
+        add_functions(draft, base, block.call)
     ending = read_ending(draft.trace, stream, others)
     if ending.norm is not None:
         slot, value = next(iter(ending.norm.outputs.items()))

@@ -1,5 +1,6 @@
 """A draft of the points of a model, filled by the readers of its trace."""
 
+from anylens.anatomy.functions import Shown
 from anylens.anatomy.heads import View, shown_shape
 from anylens.anatomy.points import Point, Tap
 from anylens.anatomy.taps import reader_for, tap_for
@@ -16,6 +17,7 @@ class Draft:
         self.absent: dict[str, str] = {}
         self.stream: int | None = None  # what enters the stream at hand: flattened shapes are read against it
         self.lead: Tap | None = None  # where that enters
+        self.called: set[int] = set()  # the calls of functions whose points are added already
 
     def lack(self, name: str, why: str) -> None:
         """Note why a canonical point is missing."""
@@ -55,6 +57,17 @@ class Draft:
         record, whole = self.trace.values[value], self.trace.values[self.stream].shape
         shape = (*whole[:2], record.shape[1])
         self.points[name] = Point(name, axes, shape, record.dtype, taps[0], reader=taps[1], lead=self.lead)
+
+    def shown(self, name: str, shown: Shown, tap: Tap) -> None:
+        """Add a point that a stand-in shows; where it has the rows of the batch in one dimension, as the stream is."""
+        axes, shape, lead = shown.axes, shown.shape, None
+        if self.lead is not None and self.stream is not None and len(axes) == len(shape) + 1:
+            whole = self.trace.values[self.stream].shape
+            if len(whole) == 3 and shape[0] == whole[0] * whole[1]:
+                shape, lead = (*whole[:2], *shape[1:]), self.lead
+        if len(axes) != len(shape):
+            axes = tuple(f"axis{n}" for n in range(len(shape)))
+        self.points[name] = Point(name, axes, shape, shown.dtype, tap, lead=lead)
 
     def fit(self, axes: Axes, value: int) -> Axes:
         """Keep axes that have the value's rank; name flattened and missing dimensions for what they are."""

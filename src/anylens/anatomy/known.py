@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from anylens.anatomy.anatomy import FORMAT, Anatomy
+from anylens.anatomy.functions import StandIn, identity
 from anylens.core import __version__
 from anylens.core.errors import AnatomyError
 
@@ -32,18 +34,19 @@ def versions() -> tuple[tuple[str, str], ...]:
     return (("anylens", __version__), ("torch", str(torch.__version__)))
 
 
-def key_of(model: nn.Module) -> str:
+def key_of(model: nn.Module, stand_ins: Iterable[StandIn] = ()) -> str:
     """Return a key that two models share when they run the same code on tensors of the same shapes.
 
     It takes in the classes, names and settings of all modules, the shapes and dtypes of parameters and buffers, the
-    config where the model has one, and the versions of the libraries its classes come from.
+    config where the model has one, the versions of the libraries its classes come from, and the stand-ins that its
+    family has for functions.
     """
     digest = hashlib.blake2s(digest_size=16)
 
     def say(*words: object) -> None:
         digest.update(("|".join(map(str, words)) + "\n").encode())
 
-    say(FORMAT, *versions(), _own_code())
+    say(FORMAT, *versions(), _own_code(), identity(stand_ins))
     for library in sorted({type(module).__module__.partition(".")[0] for module in model.modules()}):
         with contextlib.suppress(metadata.PackageNotFoundError):
             say(library, metadata.version(library))

@@ -2,7 +2,7 @@
 
 import copy
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,15 +10,21 @@ import numpy
 import torch
 from torch import nn
 
+from anylens.anatomy.functions import StandIn
 from anylens.anatomy.trace import Trace
 from anylens.anatomy.warm import warm
 from anylens.anatomy.watch import watch
+from anylens.anatomy.watch_functions import watch_functions
 
 
 def observe(
-    root: nn.Module, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    root: nn.Module,
+    call: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    stand_ins: Iterable[StandIn] = (),
 ) -> Trace:
-    """Return the trace of the first call of `root` in `call(*args, **kwargs)`.
+    """Return the trace of the first call of `root` in `call(*args, **kwargs)`, and of functions with stand-ins.
 
     Raises:
         Whatever the model raises, as it is.
@@ -26,7 +32,7 @@ def observe(
     with torch.inference_mode(False), untouched(root):
         warm(root, call, *own_copy(args, kwargs))
         args, kwargs = own_copy(args, kwargs)
-        return watch(root, lambda: call(*args, **kwargs))
+        return watch(root, lambda: call(*args, **kwargs), watch_functions(stand_ins))
 
 
 def own_copy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

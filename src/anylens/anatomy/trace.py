@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from anylens.anatomy.functions import FunctionCall
 from anylens.core.tree import Key
 
 
@@ -57,6 +58,7 @@ class Trace:
     values: tuple[Value, ...]
     ops: tuple[Op, ...]
     calls: tuple[Call, ...]
+    functions: tuple[FunctionCall, ...] = ()  # the calls of functions that have stand-ins
 
     @cached_property
     def readers(self) -> dict[int, list[Op]]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from anylens.anatomy.functions import FunctionCall
 from anylens.anatomy.labels import Labeller
 from anylens.anatomy.perform import Performed, perform, version
 from anylens.anatomy.trace import Call, Op, Trace, Value
@@ -87,13 +88,15 @@ class Watch(TorchFunctionMode):
         self.ops: list[Op] = []
         self.registry = Registry(self.names, self.ops)
         self.calls: list[Call] = []
+        self.functions: list[FunctionCall] = []
         self.stack: list[tuple[Call, Labeller]] = []
         self.turns: dict[str, int] = {}
         self.finished = 0
         self.busy = False
 
     def trace(self) -> Trace:
-        return Trace(tuple(self.registry.values), tuple(self.ops), tuple(self.calls))
+        values, functions = tuple(self.registry.values), tuple(self.functions)
+        return Trace(values, tuple(self.ops), tuple(self.calls), functions)
 
     def install(self) -> list[Any]:
         """Hook every module of the tree; return the handles."""
@@ -104,6 +107,8 @@ class Watch(TorchFunctionMode):
         return handles
 
     def enter_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.busy:  # called by a stand-in that shows what it is made of
+            return
         self.busy = True
         path = self.paths[id(module)]
         parent = self.stack[-1][0].number if self.stack else -1
@@ -121,6 +126,8 @@ class Watch(TorchFunctionMode):
     def leave_call(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
+        if self.busy:
+            return
         self.busy = True
         path = self.paths[id(module)]
         while self.stack[-1][0].path != path:  # a call inside ended by an exception that its caller handled
@@ -187,16 +194,17 @@ def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     return ""
 
 
-def watch(root: nn.Module, run: Callable[[], Any]) -> Trace:
+def watch(root: nn.Module, run: Callable[[], Any], also: Callable[[Watch], list[Any]] | None = None) -> Trace:
     """Call `run` and record the first call of `root` in it; what comes after that call is not run.
 
-    No gradient is kept, and the random state is as before when this returns.
+    `also` hooks what else the watcher has to see, and returns the handles. No gradient is kept, and the random state
+    is as before when this returns.
 
     Raises:
         Whatever the model raises, as it is.
     """
     watcher = Watch(root)
-    handles = watcher.install()
+    handles = [*watcher.install(), *(also(watcher) if also is not None else ())]
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices=devices), torch.no_grad(), watcher:

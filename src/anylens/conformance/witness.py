@@ -69,7 +69,7 @@ class Witness(TorchFunctionMode):
                 continue
             self.seen[here] = tensor.detach().clone()
             if self.change is not None:
-                held = replace(held, key, self.change(tensor))
+                held = replace(held, key, _in_its_place(self.change(tensor), tensor))
         return held
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -130,6 +130,13 @@ class Witness(TorchFunctionMode):
             self.seen[here] = tensor.detach().clone()
             if self.change is not None:
                 tensor.copy_(self.change(tensor))
+
+
+def _in_its_place(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    """Return a value with the strides of the one it replaces: on others a function may round otherwise."""
+    if new.shape != old.shape or new.stride() == old.stride() or 0 in old.stride():
+        return new
+    return torch.empty_strided(old.shape, old.stride(), dtype=new.dtype, device=new.device).copy_(new)
 
 
 def _version(tensor: torch.Tensor) -> int:

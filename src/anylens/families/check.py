@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from anylens.anatomy.functions import StandIn
 from anylens.families.family import Family, Matches
 from anylens.families.layouts import Layout
 from anylens.families.named import Named
@@ -26,6 +27,7 @@ def problems_of(value: Any) -> Iterator[str]:
     listed = isinstance(points, Mapping) and all(isinstance(one, Named) for one in points.values())
     if not listed and not callable(points):
         yield _wrong("points", "a mapping from string to Named, or a function to one", points)
+    yield from _stand_ins(held["stand_ins"])
     layout = held["layout"]
     if layout is not None and not isinstance(layout, Layout) and not callable(layout):
         yield _wrong("layout", "a Layout (Tokens, Patches, Cells), a function to one, or None", layout)
@@ -50,6 +52,22 @@ def _matches(value: Any) -> Iterator[str]:
         yield _wrong("matches.when", "a function from a model to a bool, or None", held["when"])
     if not (held["model_types"] or held["classes"] or held["when"]):
         yield _wrong("matches", "at least one of model_types, classes and when", value)
+
+
+def _stand_ins(value: Any) -> Iterator[str]:
+    if callable(value):
+        return
+    listed: list[Any] = list(value) if isinstance(value, tuple) else [value]
+    for one in listed:
+        if not isinstance(one, StandIn):
+            yield _wrong(
+                "stand_ins", "a tuple of anylens.anatomy.functions.StandIn, or a function to one", value
+            )
+            return
+        by: Any = one.by
+        if not callable(by):
+            yield _wrong(f"stand_ins, {one.function}, by", "a function by(visit, *args, **kwargs)", by)
+        yield from _texts(f"stand_ins, {one.function}, sites", one.sites)
 
 
 def _texts(name: str, value: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from anylens.anatomy.anatomy import Anatomy
+from anylens.anatomy.functions import StandIn
 from anylens.anatomy.rename import rename
 from anylens.core.errors import FamilyError
 from anylens.families.layouts import Layout
@@ -66,6 +67,8 @@ class Family:
         points: further points by name, with axes of their own: `{"codes": Named("quantizer.hook_out", "batch pos")}`;
             or a function from the model to that.
         aliases: further names -> names or globs of points. `{i}` in both is the number of a block.
+        stand_ins: what shows the inside of functions of Python: see `anylens.anatomy.functions.StandIn`. Or a function
+            from the model to that.
         layout: where in the input a position lies, or a function from the model to that.
         preprocess: the Auto class of transformers that turns raw input into tensors: `"AutoTokenizer"`.
         step: path of the module one call of which is a step of a run, or a function from the model to that; the
@@ -80,6 +83,7 @@ class Family:
     prefixes: Mapping[str, str] = field(default_factory=dict)
     points: Mapping[str, Named] | Callable[[nn.Module], Mapping[str, Named]] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    stand_ins: tuple[StandIn, ...] | Callable[[nn.Module], tuple[StandIn, ...]] = ()
     layout: Layout | Callable[[nn.Module], Layout] | None = None
     preprocess: str = ""
     step: str | Callable[[nn.Module], str] = ""
@@ -125,12 +129,21 @@ class Family:
         """Return the path of the module one call of which is a step."""
         return self.step if isinstance(self.step, str) else self.step(model)
 
+    def stand_ins_of(self, model: nn.Module) -> tuple[StandIn, ...]:
+        """Return the stand-ins for functions that a model calls."""
+        return self.stand_ins(model) if callable(self.stand_ins) else self.stand_ins
+
     def layout_of(self, model: nn.Module) -> Layout | None:
         """Return the layout of a model's positions, or None where the family names none."""
         found = self.layout
         if found is None or isinstance(found, Layout):
             return found
         return found(model)
+
+
+def stand_ins_of(family: Family | None, model: nn.Module) -> tuple[StandIn, ...]:
+    """Return the stand-ins that a model's family has for functions; none where there is no family."""
+    return family.stand_ins_of(model) if family is not None else ()
 
 
 def _is_named(kind: type, pattern: str) -> bool:

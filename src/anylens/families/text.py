@@ -11,9 +11,9 @@ from anylens.families.layouts import Tokens
 from anylens.families.sizes import first, free, numbers, text_settings, tokens
 
 DECODERS = tuple(
-    """apertus arcee biogpt bloom codegen cohere cohere2 ctrl falcon gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neo
-    gpt_neox gpt_oss gptj granite granitemoe llama llama4_text mistral mixtral mpt nemotron olmo olmo2 olmoe openai-gpt
-    opt phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe smollm3 stablelm starcoder2 xglm""".split()
+    """apertus arcee biogpt bloom codegen cohere cohere2 ctrl falcon gemma gemma2 gemma3_text gpt2 gpt_bigcode
+    gpt_neo gpt_neox gptj granite llama llama4_text mistral mpt nemotron olmo olmo2 openai-gpt opt phi phi3
+    qwen2 qwen3 smollm3 stablelm starcoder2 xglm""".split()
 )
 ENCODERS = tuple(
     """albert bert camembert clip_text_model deberta-v2 distilbert electra ernie eurobert modernbert mpnet nomic_bert

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from anylens.anatomy.anatomy import Anatomy
+from anylens.anatomy.functions import StandIn
 from anylens.core.errors import RunError
 from anylens.running.active import active
 from anylens.running.scopes import Scopes
@@ -29,7 +30,15 @@ class Tally:
 class Run:
     """What is done at which points of one model, and which of them were reached."""
 
-    def __init__(self, root: nn.Module, anatomy: Anatomy, plan: Plan, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        root: nn.Module,
+        anatomy: Anatomy,
+        plan: Plan,
+        tally: Tally | None = None,
+        stand_ins: tuple[StandIn, ...] = (),
+    ) -> None:
+        self.stand_ins = stand_ins  # those for functions, which the model's family has
         self.root = root
         self.anatomy = anatomy
         self.plan = plan

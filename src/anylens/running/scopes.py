@@ -43,6 +43,9 @@ class Frame:
         self.labeller = Labeller(names, depth)
         self.labels = depth > 0
         self.met: Counter[RuleKey] = Counter()
+        self.replaced: dict[
+            str, str
+        ] = {}  # functions with a stand-in in their place -> a point that wants it
         self.lead: tuple[int, ...] = ()  # the dimensions before the features, in what entered the scope
 
     def entered(self, given: list[tuple[Key, torch.Tensor]]) -> None:
@@ -74,6 +77,8 @@ class Frame:
             rule = site.tap.rule
             assert rule is not None
             seen = self.met[rule_key(rule)]
+            if seen < rule.count and self.replaced:
+                raise self.hidden(site)
             if seen != rule.count:
                 times = "once" if rule.count == 1 else f"{rule.count} times"
                 raise RunMismatchError(
@@ -81,6 +86,14 @@ class Frame:
                     f"{rule.label}. The watched forward showed it {times}, this run {seen} times. "
                     "The run took another branch: attach again with an example like this input."
                 )
+
+    def hidden(self, site: Site) -> RunMismatchError:
+        """Say that an operation is not there because a stand-in has the place of the function around it."""
+        key, name = next(iter(self.replaced.items()))
+        return RunMismatchError(
+            f"{site.point.name} is an operation of a function, {key}, in whose place a stand-in runs for {name}. "
+            "Ask for the two in separate runs."
+        )
 
 
 class Scopes(TorchFunctionMode):

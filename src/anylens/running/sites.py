@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from anylens.anatomy.functions import Flow
 from anylens.anatomy.points import Point, Tap
 from anylens.core.axes import Back
 from anylens.core.errors import RunMismatchError
 from anylens.running.actions import Action
+from anylens.running.capture import CaptureGraph
 from anylens.running.clock import Clock
 from anylens.running.step import ONLY, Step
 
@@ -40,8 +42,13 @@ class Site:
         for origin in self.origins:
             origin.credit()
 
-    def visit(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """Do what is to be done with the model's tensor; return its replacement, or None to leave it."""
+    def visit(self, tensor: torch.Tensor, flow: Flow | None = None) -> torch.Tensor | None:
+        """Do what is to be done with the model's tensor; return its replacement, or None to leave it.
+
+        Where other values follow from this one, `flow` says what an edit makes of it, and each action sees what the
+        one before has made. What is kept with its graph is then kept apart from what it was computed from, and the
+        gradient of all that follows reaches it: otherwise what flows on would count twice.
+        """
         point = self.point
         self.credit()
         if tensor.is_nested and packed(tensor):
@@ -52,7 +59,10 @@ class Site:
         for action, clock in self.actions:
             if clock is not None and clock not in steps:
                 steps[clock] = clock.step_of(point.name)
-            new = action(value, steps[clock] if clock is not None else ONLY)
+            followed = flow is not None and isinstance(action, CaptureGraph)
+            new = action(value.detach() if followed else value, steps[clock] if clock is not None else ONLY)
+            if new is not None and flow is not None:
+                new = _view(point, (flow.followed if followed else flow.edited)(back(new)), self.leads)[0]
             if new is not None:
                 value, changed = new, True
         return _kept_alike(back(value), tensor) if changed else None

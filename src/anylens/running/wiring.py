@@ -12,7 +12,9 @@ from torch.utils.hooks import RemovableHandle
 
 from anylens.core import arguments
 from anylens.core.errors import RunMismatchError
+from anylens.core.replaced import Handle
 from anylens.core.tree import Key, get, leaves, replace
+from anylens.running.functions import replace_functions
 from anylens.running.run import Run
 from anylens.running.scopes import Frame
 from anylens.running.sites import Site, group, packed
@@ -25,7 +27,7 @@ class Wiring:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.handles: list[RemovableHandle] = []
+        self.handles: list[RemovableHandle | Handle] = []
 
     def install(self) -> None:
         """Put the hooks on: counters first, then at each module what its sites need."""
@@ -44,6 +46,7 @@ class Wiring:
             self.module_hooks(path, at_modules.get(path, []), counted=path in counted)
             if path in at_ops or path in inner:
                 self.scope_hooks(path, at_ops.get(path, []))
+        self.handles += replace_functions(run)
 
     def remove(self) -> None:
         """Take all hooks off."""

@@ -1,0 +1,91 @@
+"""Watch the calls of functions that have stand-ins: in which scope each is made, and what its stand-in shows of it."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from anylens.anatomy.functions import Flow, FunctionCall, Shown, StandIn
+from anylens.anatomy.watch import Watch
+from anylens.core.replaced import Function, Handle, replace_function
+from anylens.core.tree import leaves, replace
+
+
+class Sight:
+    """The visit of a watched forward: it notes what it is shown, and changes nothing."""
+
+    def __init__(self, stand_in: StandIn, own: Function, lead: tuple[int, ...]) -> None:
+        self.stand_in = stand_in
+        self.own = own
+        self.lead = lead
+        self.shown: dict[str, Shown] = {}
+
+    def __call__(self, site: str, value: torch.Tensor, flow: Flow | None = None) -> torch.Tensor:
+        """Note shape and dtype."""
+        dtype = str(value.dtype).removeprefix("torch.")
+        self.shown[site] = Shown(site, self.stand_in.axes(site), tuple(value.shape), dtype)
+        return value
+
+    def wants(self, *sites: str) -> bool:
+        """Ask for everything."""
+        return True
+
+
+def watch_functions(stand_ins: Iterable[StandIn]) -> Callable[[Watch], list[Handle]]:
+    """Return what has a watcher note the calls of functions that have stand-ins."""
+
+    def install(watcher: Watch) -> list[Handle]:
+        found = [replace_function(one.function, _noting(watcher, one)) for one in stand_ins]
+        return [handle for handle in found if handle is not None]
+
+    return install
+
+
+def _noting(watcher: Watch, stand_in: StandIn) -> Callable[..., Any]:
+    """Return a claim that lets the function itself run, and tells the watcher."""
+    mine = threading.get_ident()
+
+    def claim(own: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if threading.get_ident() != mine or watcher.busy or not watcher.stack:
+            return NotImplemented
+        shown = _shown(watcher, stand_in, own, (args, kwargs))
+        result = own(*args, **kwargs)
+        call, labeller = watcher.stack[-1]
+        labels = tuple(labeller.of(tensor) for _, tensor in leaves(result))
+        watcher.functions.append(FunctionCall(stand_in.key, call.number, shown, labels))
+        return result
+
+    return claim
+
+
+def _shown(watcher: Watch, stand_in: StandIn, own: Function, given: Any) -> tuple[Shown, ...]:
+    """Run the stand-in on copies of the arguments, unseen by the watcher, and return what it shows."""
+    call, _ = watcher.stack[-1]
+    first = next(iter(call.inputs.values()), None)
+    lead = watcher.registry.values[first].shape[:-1] if first is not None else ()
+    sight = Sight(stand_in, own, lead)
+    watcher.busy = True
+    try:
+        for key, tensor in list(leaves(given)):
+            given = replace(given, key, tensor.clone())
+        with torch.random.fork_rng(devices=[]):
+            stand_in.by(sight, *given[0], **given[1])
+    finally:
+        watcher.busy = False
+    return tuple(sight.shown.values())
+
+
+def uncalled(stand_ins: Iterable[StandIn], calls: Iterable[FunctionCall]) -> tuple[tuple[str, str], ...]:
+    """Return the ends of the names of points whose functions were never called, each with the reason."""
+    called = {call.key for call in calls}
+    functions: dict[str, dict[str, None]] = defaultdict(dict)
+    for one in stand_ins:
+        if one.key not in called:
+            for site in one.sites:
+                functions[f"{one.part}.hook_{site}"][one.function] = None
+    return tuple(
+        (name, f"the watched forward did not call {' or '.join(listed)}")
+        for name, listed in functions.items()
+    )
