@@ -157,33 +157,33 @@ def write_forgotten(anatomy: Anatomy) -> Anatomy:
 # -- bugs in what runs -------------------------------------------------------------------------------------------
 
 visit, act_capture, act_edit = sites.Site.visit, capture.Capture.__call__, actions.Edit.__call__
-install, remove, enter_root = wiring.Wiring.install, wiring.Wiring.remove, wiring.Wiring.enter_root
+install, remove = wiring.Wiring.install, wiring.Wiring.remove
 
 
 def hook_never_fires(patch):
-    def silent(self, tensor, step):
-        return None if self.point.name.endswith("hook_mlp_out") else visit(self, tensor, step)
+    def silent(self, tensor):
+        return None if self.point.name.endswith("hook_mlp_out") else visit(self, tensor)
 
     patch.setattr(sites.Site, "visit", silent)
 
 
 def hook_fires_twice(patch):
-    def twice(self, tensor, step):
-        visit(self, tensor, step)
-        return visit(self, tensor, step)
+    def twice(self, tensor):
+        visit(self, tensor)
+        return visit(self, tensor)
 
     patch.setattr(sites.Site, "visit", twice)
 
 
 def edit_dropped(patch):
     patch.setattr(
-        run.Run, "visit", lambda self, site, tensor: (visit(site, tensor, 0), self.reached(site))[1]
+        run.Run, "visit", lambda self, site, tensor: (visit(site, tensor), self.reached(site))[1]
     )
 
 
 def edit_of_operations_dropped(patch):
-    def only_modules(self, tensor, step):
-        new = visit(self, tensor, step)
+    def only_modules(self, tensor):
+        new = visit(self, tensor)
         return new if self.tap.rule is None else None
 
     patch.setattr(sites.Site, "visit", only_modules)
@@ -236,8 +236,8 @@ def captured_in_another_dtype(patch):
 
 
 def reading_rounds_the_value(patch):
-    def rounded(self, tensor, step):
-        new = visit(self, tensor, step)
+    def rounded(self, tensor):
+        new = visit(self, tensor)
         return tensor.half().to(tensor.dtype) if new is None and tensor.is_floating_point() else new
 
     patch.setattr(sites.Site, "visit", rounded)
@@ -261,8 +261,8 @@ def gradient_cut(patch):
 
 
 def edit_writes_into_the_parameter(patch):
-    def in_place(self, tensor, step):
-        new = visit(self, tensor, step)
+    def in_place(self, tensor):
+        new = visit(self, tensor)
         return None if new is None else tensor.data.copy_(new)
 
     patch.setattr(sites.Site, "visit", in_place)
@@ -331,12 +331,12 @@ def stand_in_everywhere(patch):
     def everywhere(*args, **kwargs):
         return standins.scaled_dot_product_attention(*args, **kwargs, visit=lambda _, value: value)
 
-    def entered(self, module, args, kwargs):
+    def installed(self):
         inside = any(site.tap.side == "inside" for site in self.run.plan.sites)
         patch.setattr(functional, "scaled_dot_product_attention", everywhere if inside else own)
-        return enter_root(self, module, args, kwargs)
+        return install(self)
 
-    patch.setattr(wiring.Wiring, "enter_root", entered)
+    patch.setattr(wiring.Wiring, "install", installed)
 
 
 def stand_in_forgets_the_mask(patch):
