@@ -69,6 +69,7 @@ class Point:
     reader: Tap | None = None
     layout: Layout | None = None
     lead: Tap | None = None  # the input whose leading dimensions, or whose batch, are folded into one here
+    lead_dims: tuple[int, ...] = ()  # which of its dimensions those are; all but the last where none is named
 
     @cached_property
     def layer(self) -> int | None:

@@ -54,7 +54,10 @@ def _new_prefixes(streams: tuple[StreamRecord, ...], components: Mapping[str, st
     inside: dict[str | None, list[Place]] = defaultdict(list)
     for place, beside in places.items():
         inside[_component(beside[0], components)].append(place)
-    lead = {place: beside[0].prefix for place, beside in places.items()}
+    lead = {
+        place: f".{beside[0].prefix}".removesuffix(f".{_side(beside[0], beside, components)}").strip(".")
+        for place, beside in places.items()
+    }
     for component, held in inside.items():
         if component is not None:
             inner = prefixes(told_apart([(place[0], _own(places[place][0])) for place in held]))

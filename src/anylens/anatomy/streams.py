@@ -131,7 +131,7 @@ def _read_block(trace: Trace, call: Call, entry: Key, leave: Key, attention: lis
     path = None
     if start is not None and goal is not None and start != goal:
         path = cheapest(trace, start, goal, range(call.begin, call.end), CHEAP_LIMIT)
-    if path is None:
+    if path is None or any(_rescales(trace, call, step) for step in path.steps):
         return Block(call, entry, leave, None, (), ())
     inside = [one for one in attention if trace.inside(one.second, call)]
     sums = tuple(
@@ -139,6 +139,15 @@ def _read_block(trace: Trace, call: Call, entry: Key, leave: Key, attention: lis
     )
     norms = norms_on(trace, call, path) if sums else ()
     return Block(call, entry, leave, path, sums, norms)
+
+
+def _rescales(trace: Trace, call: Call, step: Step) -> bool:
+    """Whether a step multiplies by what a map computed: no sum holds on what a coupling or a gate rescales."""
+    if step.op.function not in ("mul", "div"):
+        return False
+    ops = range(call.begin, call.end)
+    others = [value for value in step.op.inputs if value != step.source]
+    return any(op.function in HEAVY for value in others for op in ancestors(trace, value, ops).values())
 
 
 def _other(step: Step) -> int | None:

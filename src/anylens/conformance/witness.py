@@ -215,7 +215,8 @@ class Sightings(TorchFunctionMode):
             for _, tensor in leaves((args, kwargs)):
                 self.look(tensor)
         result = func(*args, **kwargs)
-        if "before" in self.wanted and self.found["before"] == before:
+        written = "empty" not in name  # new memory may hold anything, the value before the edit too
+        if written and "before" in self.wanted and self.found["before"] == before:
             self.recomputed += [t for _, t in leaves(result) if self.holds("before", t)]
         if self.results is not None and name != "clone":
             self.results += [tensor for _, tensor in leaves(result)]

@@ -28,11 +28,14 @@ class Named:
         axes: the names of the axes, `"codebook batch pos"`; or how the model's own become those that are shown,
             as einops has it: `"(batch codebook) pos vocabulary -> batch codebook pos vocabulary"`.
         sizes: axis -> the path of its size in the model's config, where a pattern needs to know one.
+        flat: the name of a module's input, and which of its dimensions the model has flattened into the first one here:
+            `("quantize.hook_in", (0, 2, 3))`; the axes begin with theirs.
     """
 
     at: str
     axes: str
     sizes: Mapping[str, str] = field(default_factory=dict)
+    flat: tuple[str, tuple[int, ...]] = ("", ())
 
 
 def add_named(anatomy: Anatomy, named: Mapping[str, Named], config: Any) -> Anatomy:
@@ -65,10 +68,13 @@ def _found(known: Points, name: str, one: Named, config: Any) -> Iterator[tuple[
         match = re.fullmatch(pattern, at)
         if match is not None:
             full = _NUMBER.sub(lambda mark, match=match: match[mark[1]], name)  # type: ignore[misc]
-            yield full, _renamed(point, full, one, config)
+            yield full, _renamed(point, full, one, (known, config))
 
 
-def _renamed(point: Point, name: str, one: Named, config: Any) -> Point:
+def _renamed(point: Point, name: str, one: Named, of: tuple[Points, Any]) -> Point:
+    known, config = of
+    if one.flat[0]:
+        return _unflattened(point, name, one, known)
     view = _view(one, config)
     rank = len(point.shape)
     try:
@@ -80,6 +86,17 @@ def _renamed(point: Point, name: str, one: Named, config: Any) -> Point:
             f"The point {name!r} has {rank} axes, {list(point.shape)}, and is given {one.axes!r}."
         )
     return replace(point, name=name, axes=view.axes, shape=shape, layout=view.layout, kind="canonical")
+
+
+def _unflattened(point: Point, name: str, one: Named, known: Points) -> Point:
+    """Return a point that shows its first dimension as those that were flattened into it."""
+    lead, dims = known[one.flat[0]], one.flat[1]
+    shape, axes = (*(lead.shape[dim] for dim in dims), *point.shape[1:]), tuple(one.axes.split())
+    if len(shape) != len(axes):
+        raise FamilyError(
+            f"The point {name!r} has {len(shape)} axes, {list(shape)}, and is given {one.axes!r}."
+        )
+    return replace(point, name=name, axes=axes, shape=shape, kind="canonical", lead=lead.tap, lead_dims=dims)
 
 
 def _view(one: Named, config: Any) -> View:

@@ -98,7 +98,8 @@ def _as_it_is(value: torch.Tensor) -> torch.Tensor:
 
 def _view(point: Point, tensor: torch.Tensor, leads: Leads) -> tuple[torch.Tensor, Back]:
     """Show a tensor of the model as the point's layout has it."""
-    lead = leads.get(point.lead.path, ()) if point.lead is not None else ()
+    whole = leads.get(point.lead.path, ()) if point.lead is not None else ()
+    lead = tuple(whole[dim] for dim in point.lead_dims if dim < len(whole)) if point.lead_dims else whole[:-1]
     if point.lead is not None and point.layout is None:
         if tensor.shape[0] != torch.Size(lead).numel():
             raise RunMismatchError(

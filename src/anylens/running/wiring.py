@@ -86,7 +86,7 @@ class Wiring:
                 if run.mine():
                     tensor = arguments.find(module, (args, kwargs), key)
                     plain = isinstance(tensor, torch.Tensor) and not packed(tensor)
-                    run.leads[path] = tuple(tensor.shape[:-1]) if plain else ()
+                    run.leads[path] = tuple(tensor.shape) if plain else ()
 
             self.before(module_at(run.root, path), hook)
         for site in sites:
