@@ -56,6 +56,28 @@ def test_so_they_are_without_positions():
     assert torch.equal(cache["hook_embed"], embedded(model))
 
 
+class Quantised(nn.Module):
+    """Embeds the codes of the nearest entries of a table."""
+
+    def __init__(self):
+        super().__init__()
+        self.nearest = nn.Linear(6, 11)
+        self.table = nn.Embedding(11, 8)
+        self.blocks = nn.ModuleList([Block(), Block()])
+
+    def forward(self, input):
+        stream = self.table(self.nearest(input).argmax(-1))
+        for block in self.blocks:
+            stream = block(stream)
+        return stream
+
+
+def test_codes_that_were_computed_are_embedded_too():
+    model, input = Quantised(), torch.randn(2, 5, 6)
+    _, cache = anylens.attach(model, input).run_with_cache(input, points="hook_embed")
+    assert torch.equal(cache["hook_embed"], model.table(model.nearest(input).argmax(-1)).detach())
+
+
 class Shortcut(nn.Module):
     def __init__(self):
         super().__init__()

@@ -26,7 +26,7 @@ def test_text_and_music_have_their_names():
     lens = lens_of("musicgen")
     assert [stream.prefix for stream in lens.anatomy.streams] == ["text_encoder", "decoder"]
     assert lens.points["decoder.hook_logits"].axes == ("batch", "codebook", "pos", "d_vocab")
-    pattern = lens.points["decoder.blocks.2.cross_attn.hook_pattern"]
+    pattern = lens.points["decoder.blocks.1.cross_attn.hook_pattern"]
     assert pattern.axes == ("batch", "head", "query_pos", "key_pos")
     assert len(lens.points.find("decoder.codebooks.*.hook_embed")) == CODEBOOKS
 
@@ -62,6 +62,31 @@ def test_an_edit_of_one_codebook_changes_its_rows_alone():
     own = model(**example).logits.unflatten(0, (BATCH, CODEBOOKS))
     assert (edited[:, 2] == 0).all()
     assert torch.equal(edited[:, [0, 1, 3]], own[:, [0, 1, 3]])
+
+
+def test_the_codec_inside_has_its_points():
+    model, _ = MODELS["musicgen"]()
+    lens = anylens.attach(model)
+    given = lens.family.example_of(model)
+    _, cache = lens.run_with_cache(
+        given, points=["audio_encoder.quantizer.hook_codes", "decoder.codebooks.0.hook_embed"]
+    )
+    codes = cache["audio_encoder.quantizer.hook_codes"]
+    assert torch.equal(
+        codes, model.audio_encoder.encode(given["input_values"]).audio_codes[0].transpose(0, 1)
+    )
+    first = model.decoder.model.decoder.embed_tokens[0](codes[0]).detach()
+    assert torch.equal(cache["decoder.codebooks.0.hook_embed"], first)
+
+
+def test_generation_ends_in_the_decoder_of_the_codec():
+    model, example = MODELS["musicgen"]()
+    lens = anylens.attach(model)
+    text = {"input_ids": example["input_ids"]}
+    points = ["audio_encoder.decoder.hook_waveform", "decoder.hook_logits"]
+    sound, steps = lens.record(text, method="generate", points=points, max_new_tokens=8, do_sample=False)
+    assert steps.indices(points[0]) == [0]
+    assert torch.equal(steps[0][points[0]], sound)
 
 
 def test_generation_goes_step_by_step():

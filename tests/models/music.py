@@ -47,7 +47,7 @@ def musicgen_config() -> Any:
         vocab_size=CODES,
         hidden_size=WIDTH,
         ffn_dim=HIDDEN,
-        num_hidden_layers=3,
+        num_hidden_layers=2,
         num_attention_heads=4,
         num_codebooks=CODEBOOKS,
         max_position_embeddings=64,
@@ -58,15 +58,26 @@ def musicgen_config() -> Any:
     return transformers.MusicgenConfig(text_encoder=text, audio_encoder=encodec_config(), decoder=decoder)
 
 
-def musicgen() -> Made:
+def _musicgen() -> Any:
     import transformers
 
     model = transformers.MusicgenForConditionalGeneration(musicgen_config()).eval()
     with torch.no_grad():
         for layer in model.audio_encoder.quantizer.layers:
             layer.codebook.embed.normal_()
+    return model
+
+
+def musicgen() -> Made:
     codes = torch.randint(0, CODES, (BATCH * CODEBOOKS, POSITIONS))
-    return model, {"input_ids": token_ids(9), "decoder_input_ids": codes}
+    return _musicgen(), {"input_ids": token_ids(9), "decoder_input_ids": codes}
 
 
-MODELS: dict[str, Callable[[], Made]] = {make.__name__: make for make in (encodec, musicgen)}
+def musicgen_from_sound() -> Made:
+    """Its codec makes the codes that the decoder takes."""
+    return _musicgen(), {"input_ids": token_ids(9), "input_values": torch.randn(BATCH, 1, POSITIONS * 12 - 5)}
+
+
+MODELS: dict[str, Callable[[], Made]] = {
+    make.__name__: make for make in (encodec, musicgen, musicgen_from_sound)
+}

@@ -81,16 +81,22 @@ def _behind_name(trace: Trace, op: Op, path: Path, rank: int) -> int:
 
 
 def _embedding(trace: Trace, start: int, before: range) -> tuple[Op, Path] | None:
-    """Return the operation that embeds the main input, and the cheap path from it to the first block."""
+    """Return the operation that embeds the main input, and the cheap path from it to the first block.
+
+    Where nothing takes an input as it is, a look-up of what was computed from one embeds it: a quantiser's codes.
+    """
     main = _main_inputs(trace)
-    for wanted in main:
-        for op in trace.ops[: before.stop]:
-            weighted = op.function in _EMBEDS and any(trace.values[value].parameter for value in op.inputs)
-            if not weighted or not _fed_by(trace, op, wanted, before):
-                continue
-            path = cheapest(trace, op.outputs[0], start, before, CHEAP_LIMIT)
-            if path is not None:
-                return op, path
+    for takes in (_fed_by, _looks_up):
+        for wanted in main:
+            for op in trace.ops[: before.stop]:
+                weighted = op.function in _EMBEDS and any(
+                    trace.values[value].parameter for value in op.inputs
+                )
+                if not weighted or not takes(trace, op, wanted, before):
+                    continue
+                path = cheapest(trace, op.outputs[0], start, before, CHEAP_LIMIT)
+                if path is not None:
+                    return op, path
     return None
 
 
@@ -104,6 +110,12 @@ def _fed_by(trace: Trace, op: Op, wanted: int, before: range) -> bool:
     if op.function.startswith("embedding"):
         return any(behind_views(trace, value, SAME | VIEWS) == wanted for value in op.inputs[:1])
     return any(wanted in sources(trace, value, before) for value in op.inputs)
+
+
+def _looks_up(trace: Trace, op: Op, wanted: int, before: range) -> bool:
+    """Whether an operation looks up what was computed from an input."""
+    index = op.inputs[:1] if op.function.startswith("embedding") else ()
+    return any(wanted in sources(trace, value, before) for value in index)
 
 
 def _looks_up_the_same(trace: Trace, value: int, embedding: Op) -> bool:

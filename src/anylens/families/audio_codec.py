@@ -30,27 +30,31 @@ def layout(model: nn.Module) -> Frames:
 
 
 def points(model: nn.Module) -> dict[str, Named]:
-    """Name the latent, the codes, and for each codebook what it has to say and what it says.
+    """Name the latent, the codes, and for each codebook what it has to say and what it says."""
+    return codec_points(model, "")
+
+
+def codec_points(codec: Any, stem: str) -> dict[str, Named]:
+    """Name the points of a codec whose path ends in `stem`.
 
     The first codebook quantises the latent, every other what those before it left over. A forward uses as many as the
     least bandwidth has.
     """
-    quantizer: Any = model.quantizer
-    config: Any = model.config
-    count = quantizer.get_num_quantizers_for_bandwidth(config.target_bandwidths[0])
+    count = codec.quantizer.get_num_quantizers_for_bandwidth(codec.config.target_bandwidths[0])
     found = {
-        "encoder.hook_latent": Named("encoder.hook_out", LATENT),
-        "quantizer.hook_codes": Named("op.stack.0.hook_out", "codebook batch pos"),
-        "decoder.hook_latent": Named("decoder.hook_in", LATENT),
-        "decoder.hook_waveform": Named("decoder.hook_out", "batch channel sample"),
+        "encoder.hook_latent": Named(f"{stem}encoder.hook_out", LATENT),
+        "quantizer.hook_codes": Named(f"{stem}op.stack.0.hook_out", "codebook batch pos"),
+        "decoder.hook_latent": Named(f"{stem}decoder.hook_in", LATENT),
+        "decoder.hook_waveform": Named(f"{stem}decoder.hook_out", "batch channel sample"),
     }
     for number in range(count):
         # to encode, each codebook takes two differences and a look-up; to decode, one look-up more
         residual = f"op.sub.{2 * number - 1}.hook_out" if number else "encoder.hook_out"
+        quantized = f"op.embedding.{count + number}.hook_out"
         base = f"quantizer.codebooks.{number}"
-        found[f"{base}.hook_residual"] = Named(residual, LATENT)
-        found[f"{base}.hook_quantized"] = Named(f"op.embedding.{count + number}.hook_out", "batch pos channel")
-    return found
+        found[f"{base}.hook_residual"] = Named(f"{stem}{residual}", LATENT)
+        found[f"{base}.hook_quantized"] = Named(f"{stem}{quantized}", "batch pos channel")
+    return {f"{stem}{name}": one for name, one in found.items()}
 
 
 family = Family(

@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from anylens.families.audio_codec import codec_points
 from anylens.families.family import Family, Matches
 from anylens.families.frames import Frames
 from anylens.families.layouts import Parts, Tokens
 from anylens.families.named import Named
-from anylens.families.sizes import free, numbers, tokens
+from anylens.families.sizes import free, numbers, picture, tokens
 
 BATCHES = (2, 3, 5)
 TEXTS = (9, 11, 13)
@@ -17,16 +18,16 @@ POSITIONS = (6, 7, 10)
 
 
 def example(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Build a few texts, and the codes of a few positions: the codebooks are rows of the batch."""
+    """Build a few texts, and sounds for the codec to turn into the codes that the decoder takes."""
     config: Any = model.config
-    decoder = config.decoder
-    taken = numbers(decoder) | numbers(config.text_encoder)
+    taken = numbers(config.decoder) | numbers(config.text_encoder)
     batch, text = free(BATCHES, taken), free(TEXTS, taken)
-    shape = (batch * decoder.num_codebooks, free(POSITIONS, taken | {text}))
+    hop, channels = config.audio_encoder.hop_length, config.audio_encoder.audio_channels
+    samples = free(POSITIONS, taken | {text}) * hop - hop // 2
     special = {config.text_encoder.pad_token_id, config.text_encoder.eos_token_id}
     return {
         "input_ids": tokens(config.text_encoder.vocab_size, (batch, text), special),
-        "decoder_input_ids": tokens(decoder.vocab_size, shape, set()),
+        "input_values": picture(batch, channels, samples),
     }
 
 
@@ -38,25 +39,27 @@ def layout(model: nn.Module) -> Parts:
     config: Any = model.config
     text = Tokens()
     sound = Frames(config.audio_encoder.hop_length / config.audio_encoder.sampling_rate)
-    return Parts((("text_encoder", text), ("decoder", sound)))
+    return Parts((("text_encoder", text), ("decoder", sound), ("audio_encoder", sound)))
 
 
-BY_ROW = {"codebook": "decoder.num_codebooks"}
+def points(model: nn.Module) -> dict[str, Named]:
+    """Name what each codebook embeds and answers, and the points of the codec."""
+    answers = "(batch codebook) pos d_vocab -> batch codebook pos d_vocab"
+    embedding = "decoder.model.decoder.embed_tokens.{n}.hook_out"
+    return {
+        "decoder.codebooks.{n}.hook_embed": Named(embedding, "batch pos d_model"),
+        "decoder.codebooks.{n}.hook_logits": Named("decoder.lm_heads.{n}.hook_out", "batch pos d_vocab"),
+        "decoder.hook_logits": Named("decoder.hook_out", answers, {"codebook": "decoder.num_codebooks"}),
+        **codec_points(model.audio_encoder, "audio_encoder."),
+    }
+
 
 family = Family(
     name="music",
     matches=Matches(model_types=("musicgen",), takes=("input_ids", "decoder_input_ids")),
     example=example,
     prefixes={"text_encoder": "text_encoder", "decoder": "decoder"},
-    points={
-        "decoder.codebooks.{n}.hook_embed": Named(
-            "decoder.model.decoder.embed_tokens.{n}.hook_out", "batch pos d_model"
-        ),
-        "decoder.codebooks.{n}.hook_logits": Named("decoder.lm_heads.{n}.hook_out", "batch pos d_vocab"),
-        "decoder.hook_logits": Named(
-            "decoder.hook_out", "(batch codebook) pos d_vocab -> batch codebook pos d_vocab", BY_ROW
-        ),
-    },
+    points=points,
     layout=layout,
     preprocess="AutoProcessor",
 )
