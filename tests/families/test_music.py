@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import anylens
-from tests.models.music import BATCH, CODEBOOKS, CODES, MODELS, POSITIONS
+from anylens.core.errors import AbsentPointError
+from tests.models.music import BATCH, CODEBOOKS, CODES, MODELS, POSITIONS, musicgen_config
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -17,6 +18,17 @@ def lens_of(name: str) -> anylens.Lens:
 @pytest.mark.parametrize(("name", "family"), [("musicgen", "music"), ("encodec", "audio codec")])
 def test_attach_needs_no_example(name, family):
     assert lens_of(name).family.name == family
+
+
+def test_a_decoder_of_fewer_codebooks_than_its_codec_gets_codes():
+    import transformers
+
+    config = musicgen_config()
+    config.decoder.num_codebooks = 2
+    lens = anylens.attach(transformers.MusicgenForConditionalGeneration(config).eval())
+    assert "decoder_input_ids" in lens.family.example_of(lens.model)
+    with pytest.raises(AbsentPointError, match="did not come by"):
+        lens.points["audio_encoder.quantizer.hook_codes"]
 
 
 # -- MusicGen ---------------------------------------------------------------------------------------------------------

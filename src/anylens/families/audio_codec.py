@@ -34,13 +34,17 @@ def points(model: nn.Module) -> dict[str, Named]:
     return codec_points(model, "")
 
 
+def codebooks(codec: Any) -> int:
+    """Return how many codebooks a forward uses: as many as the least bandwidth has."""
+    return int(codec.quantizer.get_num_quantizers_for_bandwidth(codec.config.target_bandwidths[0]))
+
+
 def codec_points(codec: Any, stem: str) -> dict[str, Named]:
     """Name the points of a codec whose path ends in `stem`.
 
-    The first codebook quantises the latent, every other what those before it left over. A forward uses as many as the
-    least bandwidth has.
+    The first codebook quantises the latent, every other what those before it left over.
     """
-    count = codec.quantizer.get_num_quantizers_for_bandwidth(codec.config.target_bandwidths[0])
+    count = codebooks(codec)
     found = {
         "encoder.hook_latent": Named(f"{stem}encoder.hook_out", LATENT),
         "quantizer.hook_codes": Named(f"{stem}op.stack.0.hook_out", "codebook batch pos"),

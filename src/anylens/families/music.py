@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from anylens.families.audio_codec import codec_points
+from anylens.families.audio_codec import codebooks, codec_points
 from anylens.families.family import Family, Matches
 from anylens.families.frames import Frames
 from anylens.families.layouts import Parts, Tokens
@@ -18,17 +18,19 @@ POSITIONS = (6, 7, 10)
 
 
 def example(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Build a few texts, and sounds for the codec to turn into the codes that the decoder takes."""
+    """Build a few texts, and sounds for the codec to make codes of, or codes where the codec has not as many."""
     config: Any = model.config
-    taken = numbers(config.decoder) | numbers(config.text_encoder)
+    decoder, sound = config.decoder, config.audio_encoder
+    taken = numbers(decoder) | numbers(config.text_encoder)
     batch, text = free(BATCHES, taken), free(TEXTS, taken)
-    hop, channels = config.audio_encoder.hop_length, config.audio_encoder.audio_channels
-    samples = free(POSITIONS, taken | {text}) * hop - hop // 2
+    positions = free(POSITIONS, taken | {text})
     special = {config.text_encoder.pad_token_id, config.text_encoder.eos_token_id}
-    return {
-        "input_ids": tokens(config.text_encoder.vocab_size, (batch, text), special),
-        "input_values": picture(batch, channels, samples),
-    }
+    found = {"input_ids": tokens(config.text_encoder.vocab_size, (batch, text), special)}
+    if codebooks(model.audio_encoder) * decoder.audio_channels == decoder.num_codebooks:
+        samples = positions * sound.hop_length - sound.hop_length // 2
+        return {**found, "input_values": picture(batch, sound.audio_channels, samples)}
+    shape = (batch * decoder.num_codebooks, positions)  # the codebooks are rows of the batch
+    return {**found, "decoder_input_ids": tokens(decoder.vocab_size, shape, set())}
 
 
 def layout(model: nn.Module) -> Parts:
