@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import anylens
+from anylens.conformance import Sampling, check
 from anylens.core.errors import AttachError, RunError, UnknownPointError
 from tests import pipelines
 
@@ -220,13 +221,22 @@ def test_names_of_parts(made):
         lens.points["unet.midblock.hook_out"]
 
 
-def test_a_part_passes_every_check(made):
-    from anylens.conformance import Sampling, check
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "ddpm" else pytest.mark.slow) for name in CASES]
+)
+def test_every_check_holds_on_every_part(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANYLENS_CACHE", str(tmp_path))
+    lens = anylens.attach(CASES[name][0]())
+    few = Sampling(native=3, ops=3, alone=6, blocks=1)
+    report = check(lens, sampling=few).require()
+    assert report["values"].count > 100
+    assert len(report.scope) == len(lens.parts)
 
+
+def test_checks_of_a_pipeline_can_be_narrowed(made):
     _, lens = made
-    ids = torch.tensor([[52, 1, 2, 53]])
-    part = anylens.attach(lens.parts["text_encoder"].model, ids)
-    check(part, ids, sampling=Sampling(native=4, ops=4)).require()
+    report = check(lens, points="mid_block.hook_out", checks=["as-announced"]).require()
+    assert report["as-announced"].count == 4
 
 
 def test_a_pipeline_from_a_folder(made, tmp_path):

@@ -46,11 +46,12 @@ def components(pipeline: Any) -> dict[str, nn.Module]:
 
 
 class PipelineLens(Lens):
-    """A lens on a pipeline. `model` is the pipeline; `parts` are lenses on the models that it runs."""
+    """A lens on a pipeline. `model` is the pipeline; `parts` are lenses on the models that it runs, by path."""
 
     def __init__(self, pipeline: Any, *, family: Family | None = None) -> None:
         super().__init__(pipeline, family=family)
         self.parts: dict[str, Lens] = {}
+        self.examples: dict[str, Arguments] = {}  # what each part was given first
         self.step_part = ""
 
     def watch(self, given: Arguments, method: Any = None) -> Any:
@@ -61,6 +62,7 @@ class PipelineLens(Lens):
                 f"The call never entered a model of {type(self.model).__name__}, so nothing could be watched."
             )
         for path, entry in found.items():
+            self.examples[path] = entry.given
             family = family_for(entry.module)
             known = recall(key_of(entry.module, stand_ins_of(family, entry.module)))
             self.parts[path] = lens = Lens(entry.module, anatomy=known, family=family)

@@ -12,6 +12,7 @@ from anylens.attaching import attach
 from anylens.core.errors import AttachError, LoadError
 from anylens.lens import Lens
 from anylens.loading import load
+from anylens.pipelines import components, is_pipeline
 
 HELP = (
     "a hub id, a folder, zoo:NAME, or module:function, which returns a model, or a model and an example input"
@@ -51,11 +52,14 @@ def _made(name: str) -> tuple[Lens, Any]:
     """Call the function, and attach to what it makes."""
     made = _function(name)()
     model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    if not isinstance(model, nn.Module):
+    if not isinstance(model, nn.Module) and not is_pipeline(model):
         raise LoadError(
-            f"{name} returned {type(made).__name__}. It must return a torch.nn.Module, or one and an example input."
+            f"{name} returned {type(made).__name__}. It must return a torch.nn.Module or a pipeline of such, or one "
+            "and an example input."
         )
-    return attach(model.eval(), example), example
+    for module in (model,) if isinstance(model, nn.Module) else components(model).values():
+        module.eval()
+    return attach(model, example), example
 
 
 def _function(name: str) -> Any:

@@ -7,16 +7,18 @@ from typing import Any
 
 import torch
 
-from anylens.conformance.report import Outcome, Report, Tally
+from anylens.conformance.report import Outcome, Report, Tally, together
 from anylens.conformance.sampling import Sampling
 from anylens.conformance.subject import Chosen, Subject, said, without_example
 from anylens.conformance.sweep import Sweep
 from anylens.conformance.table import CHECKS, Check
 from anylens.core.errors import UnknownPointError
 from anylens.lens import Lens
+from anylens.pipelines import PipelineLens
 from anylens.running.examples import Arguments, as_arguments, unpack
 
 Progress = Callable[[Outcome], None]
+How = tuple[list[Check], Sampling, Progress | None]
 
 
 def check(
@@ -32,6 +34,7 @@ def check(
 
     Args:
         lens: the lens; a model that was not watched yet is watched on the example.
+            Each model that a pipeline runs is checked, on what the pipeline gave it first.
         example: an input as `attach` takes it. Without one, the lens's family is asked for one.
         points: names or globs to narrow the checks to; all points if not given.
         checks: names of checks to run; all of `CHECKS` if not given.
@@ -42,14 +45,33 @@ def check(
         ConformanceError: there is no example.
         UnknownPointError: no such point or check.
     """
+    how = (chosen(checks), sampling or Sampling(), progress)
     given = _example(lens, example)
     if not _watched(lens):
         lens.watch(given)
-    subject = Subject(lens, given, _names(lens, points), sampling or Sampling())
+    names = _names(lens, points)
+    if isinstance(lens, PipelineLens):
+        reports = {
+            path: _check(part, lens.examples[path], _below(path, names), how)
+            for path, part in lens.parts.items()
+        }
+        return together(type(lens.model).__name__, reports)
+    return _check(lens, given, names, how)
+
+
+def _check(lens: Lens, given: Arguments, names: set[str] | None, how: How) -> Report:
+    """Check one model."""
+    checks, sampling, progress = how
+    subject = Subject(lens, given, names, sampling)
     sweep = Sweep(subject)
     with _fused_encoder_off():
-        outcomes = tuple(_judge(one, subject, sweep, progress) for one in chosen(checks))
+        outcomes = tuple(_judge(one, subject, sweep, progress) for one in checks)
     return Report(type(lens.model).__name__, outcomes, _scope(subject))
+
+
+def _below(path: str, names: set[str] | None) -> set[str] | None:
+    """Return the names that lie in a part, as the part has them."""
+    return names and {name.removeprefix(f"{path}.") for name in names if name.startswith(f"{path}.")}
 
 
 def chosen(names: Iterable[str] | None) -> list[Check]:

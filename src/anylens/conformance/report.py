@@ -1,5 +1,6 @@
 """What the checks found: counts, failures with what was seen, and notes, as frozen data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +103,28 @@ class Report:
 
     def __repr__(self) -> str:
         return self.table()
+
+
+def together(model: str, reports: Mapping[str, Report]) -> Report:
+    """Return one report on the parts of a pipeline; failures, notes and scope name their part."""
+    each = list(reports.values())
+    outcomes = tuple(
+        Outcome(
+            first.name,
+            first.meaning,
+            sum(report[first.name].count for report in each),
+            tuple(
+                Failure(f"{path}: {failure.point}", failure.seen)
+                for path, report in reports.items()
+                for failure in report[first.name].failures
+            ),
+            tuple(f"{path}: {note}" for path, report in reports.items() for note in report[first.name].notes),
+            sum(report[first.name].seconds for report in each),
+        )
+        for first in (each[0].outcomes if each else ())
+    )
+    scope = tuple(f"{path}: {line}" for path, report in reports.items() for line in report.scope[:1])
+    return Report(model, outcomes, scope)
 
 
 def _listed(mark: str, lines: list[str]) -> list[str]:
