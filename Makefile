@@ -8,10 +8,10 @@ WORKERS ?= 2
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types pytest format bench coverage check-models clean
+.PHONY: help setup demo test lint types pytest format bench coverage check-models zoo zoo-check clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything pinned (the other targets do it when needed)
 
@@ -58,6 +58,12 @@ coverage: $(READY) ## which architectures are understood; SPECIMENS=FOLDER
 
 check-models: $(READY) ## every conformance check on SmolLM2 and the tests' models; writes docs/conformance.md
 	@$(BIN)/python -m tools.check_models $(ARGS)
+
+zoo: $(READY) ## train the zoo's models anew, hours on two cores; ARGS="NAME ..." trains those
+	@$(BIN)/python -m anylens.zoo.train $(ARGS)
+
+zoo-check: $(READY) ## measure every model that ships; writes their cards and docs/zoo.md
+	@$(BIN)/python -m anylens.zoo.check --record --page docs/zoo.md $(ARGS)
 
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist

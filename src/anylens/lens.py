@@ -43,6 +43,7 @@ class Lens:
         self.family = family
         self.stand_ins = stand_ins_of(family, model)  # those for functions of Python
         self.processor: Any = None  # what turns raw input into tensors; `anylens.load` brings it
+        self.world: Any = None  # for a model of the zoo, the world that it was trained on; `anylens.load` brings it
         self._anatomy = self._named(anatomy) if anatomy is not None else None
         self._points: Points | None = None
         self._attached = True

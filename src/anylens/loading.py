@@ -73,27 +73,27 @@ def load(
     """
     _refuse(options)
     if str(name).startswith("zoo:"):
-        model, processor = _from_zoo(str(name).removeprefix("zoo:"), options)
-        lens = attach(model, example, family=family)
-    else:
-        source = find(name, gguf=options.pop("gguf_file", ""))
-        if source.pipeline:
-            return attach(_pipeline(source, options), example, family=family)
-        try:
-            model = _model(source, options)
-        except LoadError as error:
-            if source.folder is not None or not _lacks_config(error):
-                raise
-            return attach(_pipeline(source, options), example, family=family)
-        chosen = family_named(family) if isinstance(family, str) else family or family_for(model)
-        processor = _processor(source, chosen, options)
-        lens = attach(model, example, family=chosen)
+        return _from_zoo(str(name).removeprefix("zoo:"), options, example=example, family=family)
+    source = find(name, gguf=options.pop("gguf_file", ""))
+    if source.pipeline:
+        return attach(_pipeline(source, options), example, family=family)
+    try:
+        model = _model(source, options)
+    except LoadError as error:
+        if source.folder is not None or not _lacks_config(error):
+            raise
+        return attach(_pipeline(source, options), example, family=family)
+    chosen = family_named(family) if isinstance(family, str) else family or family_for(model)
+    processor = _processor(source, chosen, options)
+    lens = attach(model, example, family=chosen)
     lens.processor = processor
     return lens
 
 
 def find(name: str | Path, gguf: str = "") -> Source:
     """Say where a name leads; raises LoadError where it leads nowhere, naming what was looked for."""
+    if not isinstance(name, (str, Path)):
+        raise LoadError(f"load takes a name or a path, and was given {type(name).__name__}.")
     path = Path(name).expanduser()
     if path.is_dir():
         return _in_folder(path, gguf)
@@ -296,10 +296,14 @@ def _refuse(options: dict[str, Any]) -> None:
             )
 
 
-def _from_zoo(name: str, options: dict[str, Any]) -> tuple[nn.Module, Any]:
+def _from_zoo(name: str, options: dict[str, Any], *, example: Any, family: Family | str | None) -> Lens:
+    """Put a lens on a model of the zoo; it brings its processor or tokenizer, and its world."""
     from anylens import zoo
 
     if options:
         raise LoadError(f"Models of the zoo take no options, and {', '.join(options)} was given.")
-    model = zoo.load_model(name)
-    return model, zoo.load_processor(name) if zoo.entry(name).processor_class is not None else None
+    lens = attach(zoo.load_model(name), example, family=family)
+    has_processor = zoo.entry(name).processor_class is not None
+    lens.processor = zoo.load_processor(name) if has_processor else getattr(lens.model, "tokenizer", None)
+    lens.world = zoo.load_world(name)
+    return lens

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from anylens.core.errors import AnylensError, ZooError
-from anylens.zoo import card, entry, names
+from anylens.zoo import Entry, card, entry, names
 
 WORLDS = ("shapes",)
 SPLIT = "held_out"
@@ -42,20 +42,16 @@ def about(name: str) -> str:
         return "\n".join([*lines, f"  weights   {error}"])
     size = f"{facts['parameters']:,} parameters, {facts['weights_bytes'] / 1e6:.1f} MB"
     made = f"{facts['command']} ({facts['seconds'] / 60:.0f} minutes)"
-    return "\n".join(
-        [*lines, f"  size      {size}", f"  made by   {made}", *_scores(facts.get("measured", {}))]
-    )
+    return "\n".join([*lines, f"  size      {size}", f"  made by   {made}", *_scores(known, facts)])
 
 
-def _scores(measured: dict[str, Any]) -> list[str]:
-    """The numbers measured on samples that the model was not trained on, single ones only."""
-    single = {name: value for name, value in measured.items() if isinstance(value, float)}
-    parts = measured.get("accuracy_of", {})
-    single |= {f"accuracy of {name}": value for name, value in parts.items()}
-    if not single:
+def _scores(known: Entry, facts: dict[str, Any]) -> list[str]:
+    """The numbers measured on samples that the model was not trained on, each with what it must be."""
+    measured = facts.get("measured")
+    if not measured:
         return []
-    text = ", ".join(f"{name} {value:.2%}" for name, value in single.items())
-    return [f"  scores    {text} (on {measured['samples']:,} held-out samples)"]
+    told = [f"{target.told(measured)} (must be {target.wanted})" for target in known.targets]
+    return [f"  scores    {', '.join(told)}, on {measured['samples']:,} held-out samples"]
 
 
 def show(world: str, *, out: Path, count: int, seed: int) -> str:

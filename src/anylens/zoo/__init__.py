@@ -10,6 +10,6 @@ It stands apart from the rest of anylens: of that it imports the errors alone.
 """
 
 from anylens.zoo.catalogue import Entry, entry, names
-from anylens.zoo.loading import card, load_model, load_processor
+from anylens.zoo.loading import card, load_model, load_processor, load_world
 
-__all__ = ["Entry", "card", "entry", "load_model", "load_processor", "names"]
+__all__ = ["Entry", "card", "entry", "load_model", "load_processor", "load_world", "names"]

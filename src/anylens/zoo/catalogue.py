@@ -1,14 +1,74 @@
-"""The zoo's models by name."""
+"""The zoo's models by name, and what each must reach on samples that it was not trained on."""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from anylens.core.errors import ZooError
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+
+Kind = Literal["transformers", "diffusers", "pipeline", "plain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A bound on one of the numbers that a model's `measure` returns.
+
+    score: its name, with a dot into a dictionary within. unit: "%" for a fraction that is shown as a percentage, else
+    what is written behind the number.
+    """
+
+    score: str
+    at_least: float | None = None
+    at_most: float | None = None
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ZooError(f"the target for {self.score} must have one bound: at_least or at_most")
+
+    def value(self, scores: Mapping[str, object]) -> float:
+        """The score out of what was measured; raises ZooError where it is not there."""
+        found: object = scores
+        for part in self.score.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if not isinstance(found, int | float):
+            raise ZooError(f"nothing called {self.score} was measured; there is {', '.join(scores)}")
+        return float(found)
+
+    def reached(self, scores: Mapping[str, object], *, slack: float = 0.0) -> bool:
+        """Whether the score is within its bound, or beyond it by no more than `slack`."""
+        value = self.value(scores)
+        if self.at_least is not None:
+            return value >= self.at_least - slack
+        return self.at_most is not None and value <= self.at_most + slack
+
+    @property
+    def wanted(self) -> str:
+        """The bound in words, such as "at least 98 %"."""
+        if self.at_least is not None:
+            return f"at least {self._shown(self.at_least)}"
+        return f"at most {self._shown(self.at_most or 0.0)}"
+
+    def told(self, scores: Mapping[str, object]) -> str:
+        """The score's name and value in words, such as "accuracy 99.90%"."""
+        name = self.score.replace("_", " ").replace(".", " ")
+        return f"{name} {self.shown(scores)}"
+
+    def shown(self, scores: Mapping[str, object]) -> str:
+        """The score's value with its unit."""
+        value = self.value(scores)
+        return f"{value:.2%}" if self.unit == "%" else self._shown(value)
+
+    def _shown(self, value: float) -> str:
+        if self.unit == "%":
+            return f"{value * 100:g}%"
+        return f"{value:.4g} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,21 +76,44 @@ class Entry:
     """One model of the zoo.
 
     world: the module of `anylens.zoo.worlds` that it was trained on. model_class, processor_class: where to import
-    them from, as "module:name"; processor_class is None for a model that takes tensors as they are. measure: the
-    module of `anylens.zoo.measure` that scores it.
+    them from, as "module:name"; processor_class is None for a model that takes tensors as they are, and for a pipeline,
+    which brings its own. processor_files: what a folder must hold for the processor. shares: parts of a pipeline that
+    are other models of the zoo and are stored there only. measure: the module of `anylens.zoo.measure` that scores it,
+    on `samples` for its card and on `light` in the tests. shortfall: why a target is not reached, where one is not.
     """
 
     name: str
     summary: str
     world: str
     model_class: str
-    processor_class: str | None
+    processor_class: str | None = None
+    processor_files: tuple[str, ...] = ("preprocessor_config.json",)
+    shares: Mapping[str, str] = field(default_factory=dict)
     measure: str
+    targets: tuple[Target, ...]
+    samples: int = 4096
+    light: int = 256
+    shortfall: str = ""
 
     @property
     def folder(self) -> Path:
         """Where the package keeps the model's files."""
         return WEIGHTS_FOLDER / self.name
+
+    @property
+    def kind(self) -> Kind:
+        """How it is stored: as its library stores it, as a pipeline in several folders, or with a plain config."""
+        library, _, name = self.model_class.partition(":")
+        if name.endswith("Pipeline"):
+            return "pipeline"
+        if library.startswith("anylens."):
+            return "plain"
+        return "diffusers" if library.startswith("diffusers") else "transformers"
+
+    @property
+    def script(self) -> str:
+        """The module that trains it."""
+        return f"anylens.zoo.train.{self.name.replace('-', '_')}"
 
 
 ENTRIES = (
@@ -40,7 +123,9 @@ ENTRIES = (
         world="shapes",
         model_class="transformers:ViTForImageClassification",
         processor_class="transformers.models.vit.image_processing_pil_vit:ViTImageProcessorPil",
-        measure="shapes_vit",
+        measure="shapes_labels",
+        targets=(Target(score="accuracy", at_least=0.98, unit="%"),),
+        light=1024,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Measures a zoo model from its shipped files: `python -m anylens.zoo.check shapes-vit`."""
+"""Measures zoo models from their shipped files: `python -m anylens.zoo.check shapes-vit`, or without a name all."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from anylens.core.errors import ZooError
 from anylens.zoo import files
-from anylens.zoo.catalogue import entry, names
+from anylens.zoo.catalogue import Entry, entry, names
 from anylens.zoo.loading import card, load_model
+from anylens.zoo.table import page
 
-SAMPLES = 4096
 SEED = 0
 
 
 def measure(
-    name: str, *, samples: int = SAMPLES, seed: int = SEED, folder: Path | None = None
+    name: str, *, samples: int | None = None, seed: int = SEED, folder: Path | None = None
 ) -> dict[str, Any]:
-    """What the model scores on held-out samples of its world, and on how many."""
-    module = importlib.import_module(f"anylens.zoo.measure.{entry(name).measure}")
+    """What the model scores on held-out samples of its world, and on how many; by default as many as for its card."""
+    known = entry(name)
+    samples = known.samples if samples is None else samples
+    module = importlib.import_module(f"anylens.zoo.measure.{known.measure}")
     scores: dict[str, Any] = module.measure(load_model(name, folder=folder), samples=samples, seed=seed)
     return {"split": "held_out", "samples": samples, "seed": seed, **_rounded(scores)}
 
@@ -34,23 +37,40 @@ def record(name: str, *, folder: Path | None = None) -> dict[str, Any]:
     return measured
 
 
+def missed(known: Entry, measured: dict[str, Any], *, slack: float = 0.0) -> list[str]:
+    """What the model fell short of, in words."""
+    return [
+        f"{known.name}: {target.told(measured)}, must be {target.wanted}"
+        for target in known.targets
+        if not target.reached(measured, slack=slack)
+    ]
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
-    return round(value, 5) if isinstance(value, float) else value
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the model's measured numbers as JSON."""
+    """Measure, print what was measured, and end with an error where a target is missed without a stated cause."""
     parser = argparse.ArgumentParser(prog="python -m anylens.zoo.check", description=__doc__)
-    parser.add_argument("name", choices=names())
-    parser.add_argument("--samples", type=int, default=SAMPLES)
-    parser.add_argument(
-        "--record", action="store_true", help=f"write the numbers over {SAMPLES} samples on the card"
-    )
+    parser.add_argument("name", nargs="*", metavar="NAME", help=f"any of {', '.join(names())} (default: all)")
+    parser.add_argument("--samples", type=int, help="how many samples (default: as many as for the card)")
+    parser.add_argument("--record", action="store_true", help="write the numbers on the cards")
+    parser.add_argument("--page", type=Path, help="write a table of all models' cards here (docs/zoo.md)")
     given = parser.parse_args(arguments)
-    measured = record(given.name) if given.record else measure(given.name, samples=given.samples)
-    print(json.dumps(measured, indent=2))
+    if given.record and given.samples:
+        raise ZooError("--record measures on as many samples as the catalogue says; leave out --samples")
+    faults = []
+    for name in given.name or names():
+        measured = record(name) if given.record else measure(name, samples=given.samples)
+        print(json.dumps({name: measured}, indent=2), flush=True)
+        faults += missed(entry(name), measured) if not entry(name).shortfall else []
+    if given.page:
+        files.write(given.page, page().encode())
+    if faults:
+        raise SystemExit("\n".join(faults))
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ import json
 
 import torch
 
-from anylens.zoo import load_model, load_processor
+from anylens.zoo import check, load_model, load_processor
 from anylens.zoo.train import shapes_vit
 
 
 def test_two_steps_write_a_model_that_loads(tmp_path, monkeypatch, capsys):
     threads = torch.get_num_threads()
-    monkeypatch.setattr(shapes_vit, "record", lambda name, *, folder: {"accuracy": 0.5})
-    shapes_vit.main(["--steps", "2", "--folder", str(tmp_path), "--threads", str(threads)])
+    monkeypatch.setattr(check, "record", lambda name, *, folder: {"accuracy": 0.5})
+    shapes_vit.SCRIPT.main(["--steps", "2", "--folder", str(tmp_path), "--threads", str(threads)])
     model = load_model("shapes-vit", folder=tmp_path)
     assert model.config.id2label[0] == "red circle"
     assert load_processor("shapes-vit", folder=tmp_path).size == {"height": 32, "width": 32}

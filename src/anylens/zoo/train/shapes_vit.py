@@ -5,30 +5,22 @@ Run `python -m anylens.zoo.train.shapes_vit`; it takes about 40 minutes on one c
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from anylens.zoo import files
-from anylens.zoo.catalogue import entry
-from anylens.zoo.check import record
+from anylens.zoo.train.labels import LABELS, label_settings, loss_of
 from anylens.zoo.train.loop import Plan, fit
-from anylens.zoo.worlds.drawing import COLOURS, SHAPES, SIDE
-from anylens.zoo.worlds.shapes import sample
+from anylens.zoo.train.script import Script, Trained
+from anylens.zoo.worlds.drawing import SIDE
 
 if TYPE_CHECKING:
-    from transformers import ViTConfig, ViTForImageClassification
+    from transformers import ViTConfig
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-NAME = "shapes-vit"
-LABELS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+__all__ = ["LABELS", "SCRIPT", "configuration", "processor", "train"]
+
 BATCH = 64
-BATCHES_PER_SEED = 1_000_000
-"""Step t of seed s draws the batch of seed s * BATCHES_PER_SEED + t, so no batch is drawn twice."""
 
 
 def configuration() -> ViTConfig:
@@ -43,9 +35,7 @@ def configuration() -> ViTConfig:
         num_attention_heads=4,
         intermediate_size=320,
         initializer_range=0.12,  # about 1 / sqrt(80): the usual 0.02 suits wider models and learns half as fast
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: index for index, label in enumerate(LABELS)},
-        architectures=["ViTForImageClassification"],
+        **label_settings(),
     )
 
 
@@ -58,58 +48,23 @@ def processor() -> ViTImageProcessorPil:
     )
 
 
-def train(plan: Plan) -> tuple[ViTForImageClassification, float]:
-    """The trained model and the seconds it took."""
+def train(plan: Plan) -> Trained:
+    """The trained model with its processor."""
     from transformers import ViTForImageClassification
 
     torch.manual_seed(plan.seed)
     model = ViTForImageClassification(configuration())
-
-    def loss_at(step: int) -> Tensor:
-        batch = sample(BATCH, seed=plan.seed * BATCHES_PER_SEED + step, split="train")
-        labels = torch.tensor([LABELS.index(scene.label) for scene in batch.scenes])
-        return torch.nn.functional.cross_entropy(model(pixel_values=batch.pixel_values).logits, labels)
-
-    return model, fit(model, loss_at, plan).seconds
+    outcome = fit(model, loss_of(model, batch=BATCH, seed=plan.seed), plan)
+    return Trained(model=model, seconds=outcome.seconds, settings=(processor(),))
 
 
-def plan_of(*, steps: int, seed: int) -> Plan:
+def plan_of(steps: int, seed: int) -> Plan:
     """The settings that the shipped weights were trained with, for this many steps."""
     warmup = min(200, steps // 10)
     return Plan(steps=steps, seed=seed, learning_rate=1.5e-3, warmup=warmup, weight_decay=0.05)
 
 
-def card_of(plan: Plan, *, seconds: float) -> dict[str, Any]:
-    """What the card says of the training."""
-    return {
-        "name": NAME,
-        "world": entry(NAME).world,
-        "command": f"python -m anylens.zoo.train.shapes_vit --steps {plan.steps} --seed {plan.seed}",
-        "seed": plan.seed,
-        "steps": plan.steps,
-        "batch": BATCH,
-        "learning_rate": plan.learning_rate,
-        "weight_decay": plan.weight_decay,
-        "seconds": round(seconds),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Train, write the model's folder, measure what was written and record it on the card."""
-    parser = argparse.ArgumentParser(prog="python -m anylens.zoo.train.shapes_vit", description=__doc__)
-    parser.add_argument("--steps", type=int, default=5500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--folder", type=Path, default=entry(NAME).folder, help="where to write the files")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    plan = plan_of(steps=given.steps, seed=given.seed)
-    model, seconds = train(plan)
-    card = card_of(plan, seconds=seconds)
-    files.write_model(given.folder, model=model, settings=(model.config, processor()), card=card)
-    print(json.dumps(record(NAME, folder=given.folder), indent=2))
-
+SCRIPT = Script(name="shapes-vit", steps=5500, batch=BATCH, plan_of=plan_of, train=train)
 
 if __name__ == "__main__":
-    main()
+    SCRIPT.main()

@@ -1,4 +1,4 @@
-"""Scores `shapes-vit` on held-out pictures, as a whole and by factor."""
+"""Scores classifiers of colour and shape on held-out pictures, as a whole and by factor."""
 
 from __future__ import annotations
 

@@ -1,0 +1,65 @@
+"""The page of documentation about the zoo: what each model must reach, and what it was measured to reach."""
+
+from __future__ import annotations
+
+from anylens.zoo.catalogue import ENTRIES, Entry
+from anylens.zoo.loading import card
+
+HEAD = """# The zoo
+
+Small models that ship with the package, trained on procedural worlds whose every factor is known. They come in the
+classes that the hub's models have, work offline, and give what no other model can: the truth to score a feature or a
+steering vector against.
+
+```python
+import anylens
+
+lens = anylens.load("zoo:shapes-vit")
+batch = lens.world.sample(8, seed=0, split="held_out")
+out, cache = lens.run_with_cache(pixel_values=batch.pixel_values, points="blocks.*.hook_resid_post")
+```
+
+The table is written by `make zoo-check`, which measures every shipped file anew on samples that its model was not
+trained on; `make zoo` trains all models again from their seeds. Minutes are those of one core of a slow machine.
+"""
+
+COLUMNS = ("model", "class", "measured", "must be", "samples", "parameters", "MB", "seed", "steps", "minutes")
+
+
+def page() -> str:
+    """The page in Markdown, from the cards of all models."""
+    lines = [_line(COLUMNS), _line(["---"] * len(COLUMNS))]
+    lines += [_line(row) for known in ENTRIES for row in _rows(known)]
+    about = [f"- `zoo:{known.name}`: {known.summary}." for known in ENTRIES]
+    short = [f"- `zoo:{known.name}`: {known.shortfall}" for known in ENTRIES if known.shortfall]
+    parts = [HEAD, "\n".join(lines), "\n".join(about)]
+    parts += ["## What falls short, and why\n", "\n".join(short)] if short else []
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _rows(known: Entry) -> list[list[str]]:
+    """A row for each target of a model; what is the same in all stands in the first."""
+    facts = card(known.name)
+    measured = facts["measured"]
+    rows = []
+    for number, target in enumerate(known.targets):
+        mark = "" if target.reached(measured) else " (missed)"
+        scores = [target.told(measured) + mark, target.wanted]
+        rows.append(_facts(known, facts, scores) if number == 0 else ["", "", *scores] + [""] * 6)
+    return rows
+
+
+def _facts(known: Entry, facts: dict[str, object], scores: list[str]) -> list[str]:
+    size, seconds, measured = facts["weights_bytes"], facts["seconds"], facts["measured"]
+    assert isinstance(size, int)
+    assert isinstance(seconds, int)
+    assert isinstance(measured, dict)
+    name = f"`zoo:{known.name}`"
+    numbers = [f"{measured['samples']:,}", f"{facts['parameters']:,}", f"{size / 1e6:.2f}"]
+    made = [str(facts["seed"]), f"{facts['steps']:,}", f"{seconds / 60:.0f}"]
+    return [name, known.model_class.partition(":")[2], *scores, *numbers, *made]
+
+
+def _line(cells: object) -> str:
+    assert isinstance(cells, list | tuple)
+    return f"| {' | '.join(cells)} |"
