@@ -34,6 +34,7 @@ def stable_diffusion(scheduler: str = "DDIMScheduler") -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
+    options = {"steps_offset": 1, "clip_sample": False} if scheduler == "DDIMScheduler" else {}
     tokenizer = _tokenizer()
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=12, intermediate_size=20, num_hidden_layers=2, num_attention_heads=3,
@@ -49,7 +50,7 @@ def stable_diffusion(scheduler: str = "DDIMScheduler") -> Any:
     )  # fmt: skip
     pipe = diffusers.StableDiffusionPipeline(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
-        scheduler=getattr(diffusers, scheduler)(num_train_timesteps=1000), safety_checker=None, feature_extractor=None,
+        scheduler=getattr(diffusers, scheduler)(num_train_timesteps=1000, **options), safety_checker=None, feature_extractor=None,
         requires_safety_checker=False,
     )  # fmt: skip
     return _quiet(pipe)

@@ -7,18 +7,21 @@ import pytest
 import torch
 from torch import nn
 
+from tests.pipelines import stable_diffusion
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_block_of_code_runs():
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 6
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True)
     given = {
         "my_model": nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval(),
         "my_input": torch.randn(1, 5, 16),
+        **_models(),
     }
     for block in blocks:
         exec(compile(block, "README.md", "exec"), given)
@@ -28,6 +31,41 @@ def test_every_block_of_code_runs():
     assert len(given["cache"]) == 2
     plain = given["my_model"](given["my_input"])
     assert not torch.allclose(given["edited"], plain, atol=1e-3)
+    moved = (given["after"] - given["before"]).norm(dim=-1)
+    assert moved[:, :2].max() < 1e-5 < moved[:, 3:].min()
+    assert given["steps"].stack(given["middle"]).shape[0] == 10
+    assert given["without"].images[0].tobytes() != given["picture"].images[0].tobytes()
+
+
+def _models():
+    """What the blocks on steps speak of, tiny and random."""
+    import transformers
+
+    ends = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 3}
+    sizes = {
+        "d_model": 24,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_ffn_dim": 40,
+        "decoder_ffn_dim": 40,
+    }
+    heads = {"encoder_attention_heads": 3, "decoder_attention_heads": 3, "vocab_size": 51}
+    silent = {"suppress_tokens": [], "begin_suppress_tokens": []}
+    whisper = transformers.WhisperForConditionalGeneration(
+        transformers.WhisperConfig(**sizes, **heads, **ends, **silent)
+    )
+    mamba = transformers.MambaForCausalLM(
+        transformers.MambaConfig(vocab_size=50, hidden_size=16, state_size=4, num_hidden_layers=2)
+    )
+    pipe = stable_diffusion()
+    pipe.set_progress_bar_config(disable=True)
+    return {
+        "whisper": whisper.eval(),
+        "audio": {"input_features": torch.randn(1, 80, 3000)},
+        "pipe": pipe,
+        "mamba": mamba.eval(),
+        "ids": torch.tensor([[3, 4, 5, 6, 7]]),
+    }
 
 
 def test_what_is_listed_is_there():
