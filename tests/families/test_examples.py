@@ -49,7 +49,8 @@ HEADS_OF = {
 
 def test_every_model_of_transformers_is_claimed_by_the_right_family():
     claimed = {name: family_for(make()[0]) for name, make in MODELS.items()}
-    assert {name: family.name for name, family in claimed.items() if family} == FAMILIES
+    found = {name: family.name for name, family in claimed.items() if family}
+    assert found == {**FAMILIES, "lstm": "LSTM"}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -5,7 +5,7 @@ from anylens.anatomy.heads import View, shown_shape
 from anylens.anatomy.points import Point, Tap
 from anylens.anatomy.taps import reader_for, tap_for
 from anylens.anatomy.trace import Trace
-from anylens.core.axes import Axes
+from anylens.core.axes import Axes, Layout
 
 
 class Draft:
@@ -33,7 +33,7 @@ class Draft:
         if self.lead is not None and self.flattened(axes, value):
             self.unflattened(name, value, axes, (tap, reader))
             return
-        self.seen(name, value, View(self.fit(axes, value)), (tap, reader))
+        self.seen(name, value, self.in_windows(axes, value) or View(self.fit(axes, value)), (tap, reader))
 
     def seen(self, name: str, value: int, view: View, taps: tuple[Tap, Tap | None]) -> None:
         """Add a point with the view that its value is shown in."""
@@ -50,6 +50,16 @@ class Draft:
             return False
         shape, whole = self.trace.values[value].shape, self.trace.values[self.stream].shape
         return len(shape) == 2 and len(whole) == 3 and shape[0] == whole[0] * whole[1]
+
+    def in_windows(self, axes: Axes, value: int) -> View | None:
+        """Return the view that takes windows out of the batch, for a value of a stream that has them apart."""
+        if self.stream is None or self.lead is None or axes[:2] != ("batch", "window"):
+            return None
+        shape, whole = self.trace.values[value].shape, self.trace.values[self.stream].shape
+        if len(shape) != len(axes) - 1 or shape[0] != whole[0] * whole[1]:
+            return None
+        rest = " ".join(axes[2:])
+        return View(axes, Layout(f"(batch window) {rest} -> batch window {rest}", (("batch", whole[0]),)))
 
     def unflattened(self, name: str, value: int, axes: Axes, taps: tuple[Tap, Tap | None]) -> None:
         """Add a point that shows a flattened value as the stream is: the run says how many rows there are."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from anylens.anatomy.anatomy import CallRecord, ModuleRecord, OpRecord, Tensor
+from anylens.anatomy.recurrent import recurrent_axes
 from anylens.anatomy.taps import repeats, rule_for
 from anylens.anatomy.trace import Call, Trace
 from anylens.anatomy.vocabulary import CONVOLUTIONS
@@ -23,6 +24,7 @@ class Records:
         self.streams = [(axes, trace.values[value].shape) for axes, value in streams if value is not None]
         given = [trace.values[v].shape for v in trace.calls[0].inputs.values()] if trace.calls else []
         self.batches = {shape[0] for n, shape in enumerate(given) if len(shape) > 1 or (shape and not n)}
+        self.recurrent = dict(recurrent_axes(trace))
 
     def tensors(self, slots: Iterable[tuple[Key, int]]) -> tuple[Tensor, ...]:
         found = ((key, value, self.trace.values[value]) for key, value in slots)
@@ -31,6 +33,8 @@ class Records:
     def axes(self, number: int) -> Axes:
         """Name the axes of a value as a stream's where the shapes agree, else as far as they are plain."""
         shape = self.trace.values[number].shape
+        if number in self.recurrent:
+            return self.recurrent[number]
         for axes, whole in self.streams:
             if shape == whole:
                 return axes

@@ -5,10 +5,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from anylens.anatomy.anatomy import Anatomy, StreamRecord
+from anylens.anatomy.anatomy import Anatomy, CallRecord, ModuleRecord, StreamRecord, Tensor
 from anylens.anatomy.canonical import TABLE
 from anylens.anatomy.chains import container
 from anylens.anatomy.select import prefixes, told_apart
+from anylens.core.axes import Axes
 from anylens.core.names import join
 
 Place = tuple[str, str, int]  # the holder of a stream, and its first block
@@ -37,6 +38,29 @@ def rename(anatomy: Anatomy, components: Mapping[str, str]) -> Anatomy:
         streams=tuple(replace(stream, prefix=changed[stream.prefix]) for stream in anatomy.streams),
         canonical=tuple(replace(point, name=_renamed(point.name, changed)) for point in anatomy.canonical),
         absent=tuple((_renamed(name, changed), why) for name, why in anatomy.absent),
+    )
+
+
+def rename_axes(anatomy: Anatomy, names: Mapping[str, str]) -> Anatomy:
+    """Return the anatomy with axes called by other names."""
+    if not names:
+        return anatomy
+
+    def called(axes: Axes) -> Axes:
+        return tuple(names.get(axis, axis) for axis in axes)
+
+    def tensors(listed: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(replace(tensor, axes=called(tensor.axes)) for tensor in listed)
+
+    def calls(record: ModuleRecord) -> tuple[CallRecord, ...]:
+        return tuple(CallRecord(tensors(call.inputs), tensors(call.outputs)) for call in record.each)
+
+    return replace(
+        anatomy,
+        streams=tuple(replace(stream, axes=called(stream.axes)) for stream in anatomy.streams),
+        canonical=tuple(replace(point, axes=called(point.axes)) for point in anatomy.canonical),
+        modules=tuple(replace(record, each=calls(record)) for record in anatomy.modules),
+        ops=tuple(replace(op, inputs=tensors(op.inputs), outputs=tensors(op.outputs)) for op in anatomy.ops),
     )
 
 

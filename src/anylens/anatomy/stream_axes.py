@@ -18,11 +18,21 @@ def stream_axes(trace: Trace, stream: Stream) -> Axes:
     space = _SPACE.get(len(shape) - 2)
     if space is None:
         return {1: ("d_model",), 2: ("batch", "d_model")}.get(len(shape), ())
+    if len(shape) == 4 and _in_windows(trace, stream, shape):
+        return ("batch", "window", "pos", "d_model")
     if _channels_first(trace, trace.ops[call.begin : call.end], shape):
         return ("batch", "channel", *space)
     if len(shape) == 3 and _positions_first(trace, stream, shape):
         return ("pos", "batch", "d_model")
     return ("batch", *space, "d_model")
+
+
+def _in_windows(trace: Trace, stream: Stream, shape: tuple[int, ...]) -> bool:
+    """Whether all attention runs along dimension 2 alone, for each entry of dimensions 0 and 1 apart."""
+    writes = (write for block in stream.blocks for one in block.sums for write in one.writes)
+    queries = [trace.values[one.query.value].shape for write in writes for one in write.attention]
+    rows = shape[0] * shape[1]
+    return bool(queries) and all(len(q) > 2 and q[0] == rows and q[-2] == shape[2] for q in queries)
 
 
 def _channels_first(trace: Trace, ops: tuple[Op, ...], shape: tuple[int, ...]) -> bool:

@@ -53,7 +53,9 @@ PRODUCTS = frozenset("matmul mm bmm baddbmm einsum mv dot tensordot addbmm addmv
 
 ATTENTION = frozenset({"scaled_dot_product_attention"})
 
-HEAVY = MAPS | PRODUCTS | ATTENTION | frozenset("embedding embedding_bag lstm gru rnn_tanh rnn_relu".split())
+RECURRENT = frozenset("lstm gru rnn_tanh rnn_relu".split())
+
+HEAVY = MAPS | PRODUCTS | ATTENTION | RECURRENT | frozenset({"embedding", "embedding_bag"})
 
 CHEAP_LIMIT = 50.0  # a path that costs more passes a linear map: not a residual stream
 

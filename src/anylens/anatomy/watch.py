@@ -16,7 +16,7 @@ from anylens.anatomy.functions import FunctionCall
 from anylens.anatomy.labels import Labeller
 from anylens.anatomy.perform import Performed, perform, version
 from anylens.anatomy.trace import Call, Op, Trace, Value
-from anylens.anatomy.vocabulary import SILENT, function_name
+from anylens.anatomy.vocabulary import RECURRENT, SILENT, function_name
 from anylens.core import arguments
 from anylens.core.opened import OPENED
 from anylens.core.tree import leaves
@@ -191,6 +191,8 @@ def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     if name in ("permute", "transpose"):
         listed = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]
         return ",".join(str(dim) for dim in listed)
+    if name in RECURRENT and len(args) == 9:  # not of packed sequences
+        return f"{'batch' if args[8] else 'pos'},{'both ways' if args[7] else 'one way'}"
     return ""
 
 

@@ -134,7 +134,8 @@ def _moved(subject: Subject, tally: Tally, larger: Larger) -> dict[str, set[str]
 def _family(subject: Subject, larger: Larger) -> frozenset[str]:
     """Say what a dimension of the input is: the batch, unless the streams have their positions first."""
     streams = subject.lens.anatomy.streams
-    first = streams[0].axes[:1] if streams else ()
+    entered = subject.lens.points.native.get("hook_in")
+    first = streams[0].axes[:1] if streams else entered.axes[:1] if entered else ()
     batch = 1 if first == ("pos",) else 0
     return BATCH if larger.dimension == batch else POSITIONS
 

@@ -252,7 +252,11 @@ def noise(value: torch.Tensor) -> torch.Tensor:
 def changed(value: torch.Tensor) -> torch.Tensor:
     """Return another value of the same kind: noise added to floats, whole numbers and flags in another order."""
     if value.is_floating_point():
-        return value + noise(value)
+        new = value + noise(value)
+        if new.stride() == value.stride() or 0 in value.stride():
+            return new
+        kept = torch.empty_strided(value.shape, value.stride(), dtype=new.dtype, device=new.device)
+        return kept.copy_(new)  # on other strides some functions round otherwise
     if value.dtype == torch.bool:
         return ~value
     return value.flatten().flip(0).reshape(value.shape)

@@ -21,7 +21,7 @@ def problems_of(value: Any) -> Iterator[str]:
     yield from _matches(held["matches"])
     if not callable(held["example"]):
         yield _wrong("example", "a function from a model to example inputs", held["example"])
-    for name in ("prefixes", "aliases"):
+    for name in ("prefixes", "axes", "aliases"):
         yield from _texts(name, held[name])
     points = held["points"]
     listed = isinstance(points, Mapping) and all(isinstance(one, Named) for one in points.values())

@@ -15,7 +15,7 @@ from torch import nn
 
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.functions import StandIn
-from anylens.anatomy.rename import rename
+from anylens.anatomy.rename import rename, rename_axes
 from anylens.core.errors import FamilyError
 from anylens.families.layouts import Layout
 from anylens.families.named import Named, add_named
@@ -66,6 +66,7 @@ class Family:
             run through the same blocks, the argument by which one enters -> its name.
         points: further points by name, with axes of their own: `{"codes": Named("quantizer.hook_out", "batch pos")}`;
             or a function from the model to that.
+        axes: what watching calls an axis -> what the field does: `{"window": "channel"}`.
         aliases: further names -> names or globs of points. `{i}` in both is the number of a block.
         stand_ins: what shows the inside of functions of Python: see `anylens.anatomy.functions.StandIn`. Or a function
             from the model to that.
@@ -82,6 +83,7 @@ class Family:
     example: Callable[[nn.Module], Any] | None = None
     prefixes: Mapping[str, str] = field(default_factory=dict)
     points: Mapping[str, Named] | Callable[[nn.Module], Mapping[str, Named]] = field(default_factory=dict)
+    axes: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     stand_ins: tuple[StandIn, ...] | Callable[[nn.Module], tuple[StandIn, ...]] = ()
     layout: Layout | Callable[[nn.Module], Layout] | None = None
@@ -114,7 +116,8 @@ class Family:
         Raises FamilyError where the axes of a named point do not fit its value.
         """
         points = self.points if isinstance(self.points, Mapping) else self.points(model)
-        return add_named(rename(anatomy, self.prefixes), points, getattr(model, "config", None))
+        called = rename_axes(rename(anatomy, self.prefixes), self.axes)
+        return add_named(called, points, getattr(model, "config", None))
 
     def aliases_of(self, anatomy: Anatomy) -> dict[str, str]:
         """Return the aliases with every block's number filled in."""
