@@ -15,10 +15,6 @@ from anylens.running.step import Reader, Step, read_step
 Listener = Callable[[Step], None]
 
 
-def nothing(_: Step) -> None:
-    """Do nothing: nobody listens."""
-
-
 class Clock:
     """Counts the calls of the step module.
 
@@ -30,8 +26,8 @@ class Clock:
         self,
         module: nn.Module,
         read: Reader = read_step,
-        entered: Listener = nothing,
-        left: Listener = nothing,
+        entered: Listener | None = None,
+        left: Listener | None = None,
     ) -> None:
         self.module = module
         self.read = read
@@ -46,7 +42,7 @@ class Clock:
     @property
     def heard(self) -> bool:
         """Whether somebody listens."""
-        return self.entered is not nothing
+        return self.entered is not None
 
     def step_of(self, name: str) -> Step:
         """Count a visit to a point and return the step it belongs to.
@@ -75,6 +71,8 @@ class Clock:
             return None
         self.current = self.read(self.entries, module, args, kwargs or {})
         self.entries += 1
+        if self.entered is None:
+            return None
         before = set(module._forward_pre_hooks)
         self.entered(self.current)
         given, changed = (args, kwargs or {}), False
@@ -87,7 +85,7 @@ class Clock:
         """End a step; an exception ends it too, without a word to who listens."""
         if active(id(self)) is self and self.current is not None:
             step, self.current = self.current, None
-            if output is not None:
+            if output is not None and self.left is not None:
                 self.left(step)
 
     def listen(self) -> None:
