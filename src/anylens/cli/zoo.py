@@ -7,26 +7,26 @@ from typing import Any
 from anylens.core.errors import AnylensError, ZooError
 from anylens.zoo import Entry, card, entry, names
 
-WORLDS = ("shapes",)
-SPLIT = "held_out"
+WORLDS = ("shapes", "vowels", "melodies", "grammar")
+COUNT = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="list the models with their numbers (the default)")
-    show = actions.add_parser("show", help="draw samples of a world as one PNG")
+    show = actions.add_parser("show", help="write samples of a world: pictures, sounds, sentences")
     show.add_argument("world", help=f"one of: {', '.join(WORLDS)}")
-    show.add_argument("--out", type=Path, help="file to write (default: WORLD.png)")
-    show.add_argument("--count", type=int, default=64, help="how many samples (default: %(default)s)")
+    show.add_argument("--out", type=Path, help="folder to write into (default: WORLD)")
+    show.add_argument("--count", type=int, default=COUNT, help="how many samples (default: %(default)s)")
     show.add_argument("--seed", type=int, default=0, help="which samples (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List the models, or draw a world."""
+    """List the models, or show a world."""
     if arguments.action == "show":
-        out = arguments.out or Path(f"{arguments.world}.png")
-        print(show(arguments.world, out=out, count=arguments.count, seed=arguments.seed))
+        out = arguments.out or Path(arguments.world)
+        print(shown(arguments.world, out=out, count=arguments.count, seed=arguments.seed))
     else:
         print("\n\n".join(about(name) for name in names()))
     return 0
@@ -54,16 +54,15 @@ def _scores(known: Entry, facts: dict[str, Any]) -> list[str]:
     return [f"  scores    {', '.join(told)}, on {measured['samples']:,} held-out samples"]
 
 
-def show(world: str, *, out: Path, count: int, seed: int) -> str:
-    """Draw samples of a world into a PNG; returns what was written."""
-    if world not in WORLDS:
-        raise ZooError(f"the zoo has no world called {world!r}; it has {', '.join(WORLDS)}")
-    from anylens.zoo.worlds.contact_sheet import contact_sheet
-    from anylens.zoo.worlds.shapes import sample
+def shown(world: str, *, out: Path, count: int, seed: int) -> str:
+    """Write samples of a world into a folder; returns what was written."""
+    from anylens.zoo.worlds.shown import show
 
-    sheet = contact_sheet(sample(count, seed=seed, split=SPLIT))
     try:
-        sheet.save(out, format="PNG")
+        written = show(world, out, count=count, seed=seed)
     except OSError as error:
-        raise AnylensError(f"cannot write {out} ({error.strerror}); choose another file with --out") from None
-    return f"{out}: {count} pictures of the world {world}, seed {seed}"
+        raise AnylensError(
+            f"cannot write to {out} ({error.strerror}); choose another folder with --out"
+        ) from None
+    more = f" and {len(written) - 1} more files beside it" if len(written) > 1 else ""
+    return f"{written[0]}{more}: {count} samples of the world {world}, seed {seed}"

@@ -96,7 +96,7 @@ class Sentence:
     @property
     def surprises(self) -> list[float]:
         """What each word costs a model that knows the grammar, in nats."""
-        return [-math.log(step.probability) for step in self.steps]
+        return [math.log(1 / step.probability) for step in self.steps]
 
     @property
     def split(self) -> str:

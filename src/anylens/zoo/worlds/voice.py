@@ -71,7 +71,7 @@ def throat(size: int, *, vowel: str, speaker: str) -> NDArray[np.complex128]:
     for centre, bandwidth in zip(resonances(vowel, speaker), BANDWIDTHS, strict=True):
         square = (2 * np.pi * centre) ** 2
         response = response * square / (s**2 + 2 * np.pi * bandwidth * s + square)
-    return response
+    return np.asarray(response, dtype=np.complex128)
 
 
 def utter(count: int, *, vowel: str, speaker: str, hertz: float, glide: float, loudness: float) -> Array:
@@ -80,7 +80,7 @@ def utter(count: int, *, vowel: str, speaker: str, hertz: float, glide: float, l
     spectrum = np.fft.rfft(pulses(count, hertz=hertz, glide=glide), size)
     sound = np.fft.irfft(spectrum * throat(size, vowel=vowel, speaker=speaker), size)[:count]
     sound = sound - sound.mean()
-    return sound * (loudness / np.sqrt((sound**2).mean())) * _swell(count)
+    return np.asarray(sound * (loudness / np.sqrt((sound**2).mean())) * _swell(count))
 
 
 def _swell(count: int) -> Array:
