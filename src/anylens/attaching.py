@@ -12,9 +12,12 @@ from anylens.families.registry import family_for, family_named
 from anylens.lens import Lens
 from anylens.pipelines import PipelineLens, components, is_pipeline
 from anylens.running.examples import as_arguments, at_home
+from anylens.running.methods import through
 
 
-def attach(model: Any, example: Any = None, *, family: Family | str | None = None) -> Lens:
+def attach(
+    model: Any, example: Any = None, *, family: Family | str | None = None, method: str | None = None
+) -> Lens:
     """Put a lens on a model that is already in memory.
 
     Args:
@@ -23,6 +26,8 @@ def attach(model: Any, example: Any = None, *, family: Family | str | None = Non
             tokenizer's or processor's output. Without one, an anatomy known for this architecture is used, or the
             example that the model's family builds, or else the first run is watched.
         family: a family, or the name of one, to use in place of the one that claims the model.
+        method: a method that runs the model without being its forward, such as `"encode"` or `"inverse"`: it is watched
+            and run in the forward's place, with an example of what it takes.
 
     Raises:
         AttachError: `model` is not a module.
@@ -36,6 +41,10 @@ def attach(model: Any, example: Any = None, *, family: Family | str | None = Non
         )
     for module in components(model).values() if pipeline else (model,):
         _expect_plain(module)
+    if method is not None:
+        if pipeline:
+            raise AttachError("attach takes a method of one model, and was given a pipeline. Pass the model in it.")
+        model = through(model, method)
     if not isinstance(family, (Family, str, type(None))):
         raise FamilyError(f"family takes a family or the name of one, and was given {type(family).__name__}.")
     chosen = family_named(family) if isinstance(family, str) else family or family_for(model)

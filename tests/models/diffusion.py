@@ -7,6 +7,7 @@ import torch
 from tests.models.common import BATCH, Made
 
 TOKENS, TEXT, POOLED = 7, 10, 9  # prompt tokens, their width, the width of the whole prompt's vector
+GRID = (8, 12)  # height and width of the U-Nets' latents
 STEPS = torch.tensor([3.0, 11.0])  # one for each row of the batch
 
 
@@ -22,7 +23,7 @@ def unet() -> Made:
     import diffusers
 
     model = diffusers.UNet2DModel(
-        sample_size=16,
+        sample_size=GRID,
         in_channels=3,
         out_channels=3,
         block_out_channels=(12, 24),
@@ -32,14 +33,14 @@ def unet() -> Made:
         norm_num_groups=4,
         attention_head_dim=8,
     )
-    return model.eval(), {"sample": latents(3, 16, 16), "timestep": STEPS}
+    return model.eval(), {"sample": latents(3, *GRID), "timestep": STEPS}
 
 
 def unet_condition() -> Made:
     import diffusers
 
     model = diffusers.UNet2DConditionModel(
-        sample_size=16,
+        sample_size=GRID,
         block_out_channels=(12, 24),
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
@@ -48,7 +49,36 @@ def unet_condition() -> Made:
         cross_attention_dim=TEXT,
         attention_head_dim=3,
     )
-    given = {"sample": latents(4, 16, 16), "timestep": STEPS, "encoder_hidden_states": prompt()}
+    given = {"sample": latents(4, *GRID), "timestep": STEPS, "encoder_hidden_states": prompt()}
+    return model.eval(), given
+
+
+def unet_large() -> Made:
+    """The shape of Stable Diffusion XL: several transformer blocks at a place, sizes and the whole prompt beside it."""
+    import diffusers
+
+    model = diffusers.UNet2DConditionModel(
+        sample_size=GRID,
+        block_out_channels=(12, 24),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=2,
+        transformer_layers_per_block=(1, 2),
+        use_linear_projection=True,
+        norm_num_groups=4,
+        cross_attention_dim=TEXT,
+        attention_head_dim=(2, 3),
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + POOLED,
+    )
+    sizes = torch.tensor([[64.0, 96.0, 0.0, 0.0, 64.0, 96.0]]).repeat(BATCH, 1)
+    given = {
+        "sample": latents(4, *GRID),
+        "timestep": STEPS,
+        "encoder_hidden_states": prompt(),
+        "added_cond_kwargs": {"text_embeds": torch.randn(BATCH, POOLED), "time_ids": sizes},
+    }
     return model.eval(), given
 
 

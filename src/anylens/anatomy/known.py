@@ -55,6 +55,7 @@ def key_of(model: nn.Module, stand_ins: Iterable[StandIn] = ()) -> str:
     for path, tensor in [*model.named_parameters(), *model.named_buffers()]:
         say(path, tuple(tensor.shape), tensor.dtype)
     say(_settings(getattr(model, "config", None)))
+    say(getattr(vars(model).get("forward"), "__qualname__", ""))  # where it is not the class's own
     return digest.hexdigest()
 
 

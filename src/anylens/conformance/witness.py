@@ -145,7 +145,9 @@ def _version(tensor: torch.Tensor) -> int:
 
 def _names(module: nn.Module, args: Any, kwargs: Any) -> list[tuple[Any, Any]]:
     """Name the arguments of a module as its forward does."""
-    names = _parameters(type(module).forward) if "forward" not in module.__dict__ else ()
+    own = module.__dict__.get("forward")
+    names = _parameters(type(module).forward)[1:] if own is None else _parameters(own)
+    names = names[1:] if own is not None and names[:1] == ("self",) else names
     return [
         *((names[n] if n < len(names) else n, value) for n, value in enumerate(args)),
         *kwargs.items(),
@@ -154,9 +156,9 @@ def _names(module: nn.Module, args: Any, kwargs: Any) -> list[tuple[Any, Any]]:
 
 @lru_cache(maxsize=4096)
 def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of what can be passed by position, `self` left out."""
+    """Return the names of what can be passed by position."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = list(inspect.signature(forward).parameters.values())[1:]
+    parameters = list(inspect.signature(forward).parameters.values())
     return tuple(parameter.name for parameter in parameters if parameter.kind in positional)
 
 

@@ -4,10 +4,13 @@ from anylens.families.family import Family, Matches
 from anylens.families.layouts import Cells, Layout, Parts, Patches, Place, Tokens
 from anylens.families.named import Named
 from anylens.families.registry import families, family_for, family_named, problems
+from anylens.families.side_by_side import Crossed, Joint
 
 __all__ = [
     "Cells",
+    "Crossed",
     "Family",
+    "Joint",
     "Layout",
     "Matches",
     "Named",

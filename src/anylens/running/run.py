@@ -89,5 +89,6 @@ def expect_visits(runs: Iterable[Run]) -> None:
         more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
         raise RunError(
             f"{', '.join(silent[:3])}{more} was not reached in this run: it took another way through the model than "
-            "the watched forward. Attach again with an example like this input."
+            "the watched forward. Attach again with an example like this input; for a method that does not call the "
+            "model, with attach(model, example, method=NAME)."
         )
