@@ -116,6 +116,14 @@ class Entry:
         return f"anylens.zoo.train.{self.name.replace('-', '_')}"
 
 
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+LANGUAGE_TARGETS = (
+    Target(score="excess", at_most=0.05, unit="nats"),
+    Target(score="agreement", at_least=0.99, unit="%"),
+)
+"""Of models of the grammar: how far the loss is above what the grammar leaves open, and how often verbs agree."""
+
 ENTRIES = (
     Entry(
         name="shapes-vit",
@@ -126,6 +134,16 @@ ENTRIES = (
         measure="shapes_labels",
         targets=(Target(score="accuracy", at_least=0.98, unit="%"),),
         light=1024,
+    ),
+    Entry(
+        name="grammar-gpt2",
+        summary="transformer that goes on with sentences of a small grammar",
+        world="grammar",
+        model_class="transformers:GPT2LMHeadModel",
+        processor_class="transformers:PreTrainedTokenizerFast",
+        processor_files=TOKENIZER_FILES,
+        measure="grammar_words",
+        targets=LANGUAGE_TARGETS,
     ),
 )
 
