@@ -9,6 +9,7 @@ import torch
 
 from anylens.core.errors import ZooError
 from anylens.zoo.worlds.drawing import BACKGROUNDS, COLOURS, SHAPES, SIZES
+from anylens.zoo.worlds.sampling import ABSENT
 from anylens.zoo.worlds.shapes import CELLS, FACTORS, NOISE, SPLITS, Scene, ShapesBatch, draw, masks, sample
 
 
@@ -167,6 +168,20 @@ def test_coverage_is_indexed_by_row_then_column():
     coverage = ShapesBatch.of([scene(x=26.0, y=6.0, size="small")]).coverage(patch=16)[0]
     assert coverage[0, 1] > 0
     assert coverage.sum() == coverage[0, 1]
+
+
+def test_positions_hold_the_object_where_it_covers_a_patch():
+    one = scene(x=26.0, y=6.0, size="small", colour="blue", background="stripes")
+    places = ShapesBatch.of([one, scene()]).positions(patch=16)
+    absent = [[ABSENT, ABSENT], [ABSENT, ABSENT]]
+    for factor in ("shape", "colour", "size"):
+        number = FACTORS[factor].index(getattr(one, factor))
+        assert places[factor][0].tolist() == [[ABSENT, number], absent[1]]
+    assert (places["background"][0] == FACTORS["background"].index("stripes")).all()
+    fine = ShapesBatch.of([scene(size="large")]).positions(patch=4)
+    assert fine["background"][0, 4, 4] == ABSENT
+    assert fine["shape"][0, 4, 4] == FACTORS["shape"].index("circle")
+    assert fine["shape"][0, 0, 0] == ABSENT
 
 
 def test_another_colour_changes_only_the_objects_pixels():

@@ -16,7 +16,8 @@ def generator(n: int, *, seed: int, split: str) -> np.random.Generator:
     """The random stream of this seed and split, for n samples; raises ZooError for a bad count or split.
 
     The stream is `numpy.random.SeedSequence([k, seed])`, where k is the split's place in `SPLITS`: the first word tells
-    the splits apart, whatever the seeds.
+    the splits apart, whatever the seeds, so a model trained on "train" with any seed has not seen what "held_out"
+    gives. The other order would not do: `[s, 1]` and `[s + 2**32, 0]` are one stream.
     """
     if n < 0:
         raise ZooError(f"n is {n}; it counts samples, so it must be at least 0")

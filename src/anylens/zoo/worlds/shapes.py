@@ -4,11 +4,6 @@ A `Scene` holds everything that a picture is made from, so a counterfactual is a
 
     scene = sample(1, seed=0).scenes[0]
     pair = draw([scene, dataclasses.replace(scene, colour="blue")])
-
-Random streams: `sample(n, seed=s, split=...)` draws from `numpy.random.SeedSequence([k, s])`, where k is the
-split's place in `SPLITS`. The first word tells the splits apart, whatever the seeds, so a model trained on "train"
-with any seed has not seen the pictures of "held_out". The other order would not do: `[s, 1]` and `[s + 2**32, 0]`
-are one stream.
 """
 
 from __future__ import annotations
@@ -23,8 +18,9 @@ from torch import Tensor
 
 from anylens.core.errors import ZooError
 from anylens.zoo.worlds.drawing import BACKGROUNDS, COLOURS, SHAPES, SIDE, SIZES, Array, ink
+from anylens.zoo.worlds.sampling import ABSENT, SPLITS, generator
 
-SPLITS = ("train", "held_out")
+__all__ = ["FACTORS", "SPLITS", "Scene", "ShapesBatch", "draw", "masks", "sample"]
 
 CELLS = (
     ("top left", "top", "top right"),
@@ -155,15 +151,25 @@ class ShapesBatch:
             raise ZooError(f"patch is {patch}; it must divide the picture's side, {SIDE}")
         return torch.nn.functional.avg_pool2d(masks(self.scenes), patch)
 
+    def positions(self, *, patch: int = 4, least: float = 0.1) -> dict[str, Tensor]:
+        """What each patch holds: [n, 32 / patch, 32 / patch], int64, by row and column of patches.
+
+        `FACTORS` names the values. shape, colour and size are ABSENT where the object covers less than the fraction
+        `least` of a patch; background is ABSENT where less than that is left of it.
+        """
+        covered = self.coverage(patch)
+        return {
+            factor: self.factors[factor][:, None, None]
+            .expand(covered.shape)
+            .masked_fill((1 - covered if factor == "background" else covered) < least, ABSENT)
+            for factor in ("shape", "colour", "size", "background")
+        }
+
 
 def sample(n: int, *, seed: int, split: str = "train") -> ShapesBatch:
     """Draw n pictures whose factors are independent and uniform; the same arguments give the same pictures."""
-    if n < 0:
-        raise ZooError(f"n is {n}; it counts pictures, so it must be at least 0")
-    if split not in SPLITS:
-        raise ZooError(f"no split is called {split!r}; choose from {', '.join(SPLITS)}")
-    generator = np.random.default_rng(np.random.SeedSequence([SPLITS.index(split), seed]))
-    return ShapesBatch.of(_random_scene(generator) for _ in range(n))
+    numbers = generator(n, seed=seed, split=split)
+    return ShapesBatch.of(_random_scene(numbers) for _ in range(n))
 
 
 def masks(scenes: Sequence[Scene]) -> Tensor:
