@@ -8,6 +8,7 @@ from anylens.anatomy.points import Point
 from anylens.attaching import attach
 from anylens.core import __version__
 from anylens.core.errors import AnylensError
+from anylens.harvest.harvest import harvest
 from anylens.lens import Lens
 from anylens.loading import load
 from anylens.running.actions import At
@@ -39,6 +40,7 @@ __all__ = [
     "add",
     "attach",
     "clamp_feature",
+    "harvest",
     "load",
     "patch_from",
     "scale",

@@ -78,6 +78,11 @@ class Steps:
         trail = self._trail(name)
         return [trail.steps[number] for number in trail.chosen()]
 
+    def items(self, name: str) -> Iterator[tuple[Step, torch.Tensor]]:
+        """Yield each chosen step of a point with its value."""
+        trail = self._trail(name)
+        return ((trail.steps[number], trail.value(number)) for number in trail.chosen())
+
     def stack(self, name: str) -> torch.Tensor:
         """Return a point's values with a step axis in front: `[step, ...]`; `indices(name)` labels that axis.
 
