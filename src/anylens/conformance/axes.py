@@ -15,6 +15,9 @@ from anylens.running.examples import Arguments
 
 BATCH = frozenset({"batch"})
 POSITIONS = frozenset({"pos", "query_pos", "key_pos", "window"})
+MOMENTS = frozenset(
+    {"frame", "sample"}
+)  # of what is made, or taken, over time: these may follow the positions
 BOTH = frozenset({"batch_pos", "batch_window"})  # folded: these follow a change of either
 FREE = frozenset({"expert", "group"})  # how many tokens an expert gets is the data's business
 
@@ -137,7 +140,7 @@ def _family(subject: Subject, larger: Larger) -> frozenset[str]:
     entered = subject.lens.points.native.get("hook_in")
     first = streams[0].axes[:1] if streams else entered.axes[:1] if entered else ()
     batch = 1 if first == ("pos",) else 0
-    return BATCH if larger.dimension == batch else POSITIONS
+    return BATCH if larger.dimension == batch else POSITIONS | MOMENTS
 
 
 def rows_apart(subject: Subject, tally: Tally) -> None:

@@ -86,7 +86,7 @@ class Family:
     axes: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     stand_ins: tuple[StandIn, ...] | Callable[[nn.Module], tuple[StandIn, ...]] = ()
-    layout: Layout | Callable[[nn.Module], Layout] | None = None
+    layout: Layout | Callable[[nn.Module], Layout | None] | None = None
     preprocess: str = ""
     step: str | Callable[[nn.Module], str] = ""
     conditional: Callable[[Any, Mapping[str | int, Any]], Sequence[bool] | None] | None = None
