@@ -84,18 +84,13 @@ def _new_prefixes(streams: tuple[StreamRecord, ...], components: Mapping[str, st
     }
     for component, held in inside.items():
         if component is not None:
-            inner = prefixes(told_apart([(place[0], _own(places[place][0])) for place in held]))
+            inner = prefixes(told_apart([place[:2] for place in held]))
             lead |= {place: join(component, part) for place, part in zip(held, inner, strict=True)}
     return [join(lead[_place(s)], _side(s, places[_place(s)], components)) for s in streams]
 
 
 def _place(stream: StreamRecord) -> Place:
     return holder(stream), stream.blocks[0].path, stream.blocks[0].turn
-
-
-def _own(stream: StreamRecord) -> str:
-    """Return the path by which a lone block is told from others of its list; the holder's for several."""
-    return stream.blocks[0].path if len(stream.blocks) == 1 else holder(stream)
 
 
 def _side(stream: StreamRecord, beside: list[StreamRecord], components: Mapping[str, str]) -> str:

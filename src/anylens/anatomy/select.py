@@ -30,7 +30,7 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
     chosen += _siblings(trace, chosen, attention)
     chosen.sort(key=lambda streams: streams[0].chain.calls[0].begin)
     chains = [streams[0].chain for streams in chosen]
-    names = prefixes(told_apart([(_holder(chain), _own(chain)) for chain in chains]))
+    names = prefixes(told_apart([(_holder(chain), chain.calls[0].path) for chain in chains]))
     return [
         NamedStream(join(name, "" if index == 0 else str(stream.entry[0])), stream)
         for name, streams in zip(names, chosen, strict=True)
@@ -39,13 +39,9 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
 
 
 def told_apart(held: list[tuple[str, str]]) -> list[str]:
-    """Return of each (holder, own path) the holder, or the own path where several have one holder."""
+    """Return of each (holder, first block) the holder, or the first block where several have one holder."""
     several = Counter(path for path, _ in held)
-    return [own if several[path] > 1 else path for path, own in held]
-
-
-def _own(chain: Chain) -> str:
-    return chain.calls[0].path if len(chain.calls) == 1 else _holder(chain)
+    return [first if several[path] > 1 else path for path, first in held]
 
 
 def _holder(chain: Chain) -> str:

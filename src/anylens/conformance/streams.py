@@ -34,8 +34,10 @@ def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
     for base, block in subject.blocks():
         names = [point.name for point in subject.of_block(base)]
         last = {name: name.removeprefix(f"{base}.") for name in names}
-        writes = tuple(name for name in names if last[name].partition("[")[0] in WRITES)
-        mids = [name for name in names if last[name].partition("[")[0] in MIDS]
+        writes = tuple(
+            _in_turn({name: last[name] for name in names if _plain(last[name]) in WRITES}, block.writes)
+        )
+        mids = [name for name in names if _plain(last[name]) in MIDS]
         states = [f"{base}.hook_resid_pre", *mids, f"{base}.hook_resid_post"]
         if block.kind == "transition" or not writes:
             exempt.append(base)
@@ -47,6 +49,20 @@ def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
         tally.note(
             f"exempt, as no add stands on their stream: {', '.join(exempt[:4])} ({len(exempt)} in all)"
         )
+
+
+def _plain(name: str) -> str:
+    """Return a name without the number that tells several of a kind apart."""
+    return name.partition("[")[0]
+
+
+def _in_turn(writes: dict[str, str], kinds: tuple[str, ...]) -> list[str]:
+    """Sort writes, each with its name in the block, as the block makes them: the table has its own order."""
+    of_kind: dict[str, list[str]] = {}
+    for name, last in writes.items():
+        of_kind.setdefault(_plain(last), []).append(name)
+    turns = [found.pop(0) for kind in kinds if (found := of_kind.get(f"hook_{kind}_out"))]
+    return turns + [name for rest in of_kind.values() for name in rest]
 
 
 def add_up(subject: Subject, tally: Tally) -> None:
