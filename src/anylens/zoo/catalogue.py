@@ -145,6 +145,16 @@ ENTRIES = (
         measure="grammar_words",
         targets=LANGUAGE_TARGETS,
     ),
+    Entry(
+        name="grammar-mamba2",
+        summary="state space model with heads that goes on with sentences of a small grammar",
+        world="grammar",
+        model_class="transformers:Mamba2ForCausalLM",
+        processor_class="transformers:PreTrainedTokenizerFast",
+        processor_files=TOKENIZER_FILES,
+        measure="grammar_words",
+        targets=LANGUAGE_TARGETS,
+    ),
 )
 
 
