@@ -1,9 +1,10 @@
 """Attention, found by what it computes: a scaled dot product, or matmul, softmax, matmul written out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from anylens.anatomy.paths import behind_views
 from anylens.anatomy.trace import Op, Trace
 from anylens.anatomy.vocabulary import ADDS, ATTENTION, ELEMENTWISE, JOINS, PRODUCTS, REDUCTIONS, SAME, VIEWS
 
@@ -29,7 +30,8 @@ class Operand:
 class Attention:
     """The operations of one attention: its first product, its softmax, its second product.
 
-    A fused attention is one operation in all three roles.
+    A fused attention is one operation in all three roles. Of a softmax written out the last one is named, which divides
+    exponentials by their sum; `entering` is then what enters the first.
     """
 
     first: Op
@@ -38,6 +40,7 @@ class Attention:
     query: Operand
     key: Operand
     value: Operand
+    entering: Operand | None = None
 
     @property
     def fused(self) -> bool:
@@ -52,7 +55,7 @@ class Attention:
     @property
     def scores(self) -> Operand:
         """What enters the softmax."""
-        return Operand(self.softmax, "in", 0)
+        return self.entering or Operand(self.softmax, "in", 0)
 
     @property
     def pattern(self) -> Operand:
@@ -69,7 +72,37 @@ def find_attention(trace: Trace) -> list[Attention]:
             found.append(Attention(op, op, op, query, key, value))
         elif op.function == "softmax" and op.inputs:
             found.extend(_written_out(trace, op))
+        elif op.function == "div" and (entering := _exponentiated(trace, op)) is not None:
+            found.extend(replace(one, entering=entering) for one in _written_out(trace, op))
     return found
+
+
+def _exponentiated(trace: Trace, division: Op) -> Operand | None:
+    """Return what enters a softmax that is written out: exponentials, divided by their sum.
+
+    What is taken off the scores before, commonly their largest, changes no softmax and is part of it.
+    """
+    if len(division.inputs) != 2:
+        return None
+    top, bottom = (trace.maker(behind_views(trace, value)) for value in division.inputs)
+    if top is None or bottom is None or (top.function, bottom.function) != ("exp", "sum"):
+        return None
+    if behind_views(trace, bottom.inputs[0]) not in top.outputs:
+        return None
+    shifted = trace.maker(behind_views(trace, top.inputs[0]))
+    if shifted is None or shifted.function != "sub" or not _takes_off_largest(trace, shifted):
+        return Operand(top, "in", 0)
+    maker = trace.maker(shifted.inputs[0])
+    if maker is None or maker.call < 0:
+        return Operand(shifted, "in", 0)
+    return Operand(maker, "out", maker.outputs.index(shifted.inputs[0]))  # where both readers see a write
+
+
+def _takes_off_largest(trace: Trace, shifted: Op) -> bool:
+    if len(shifted.inputs) != 2:
+        return False
+    largest = trace.maker(behind_views(trace, shifted.inputs[1], SAME | VIEWS))
+    return largest is not None and largest.function in ("max", "amax") and shifted.inputs[0] in largest.inputs
 
 
 def _written_out(trace: Trace, softmax: Op) -> Iterator[Attention]:

@@ -90,8 +90,8 @@ def _write_names(block: Block) -> list[tuple[tuple[Sum, Write], str]]:
 def _add_write(draft: Draft, base: str, block: Block, which: tuple[Sum, Write, str], axes: Axes) -> None:
     one, write, suffix = which
     name = f"{base}.hook_{write.kind}_out{suffix}"
-    if one.op.note:  # what is added exists nowhere: it is scaled in the very operation that adds it
-        draft.lack(name, f"its add scales what it adds ({one.op.note}), so that no tensor holds exactly that")
+    if one.scaled:  # what is added exists nowhere: it is scaled in the very operation that adds it
+        draft.lack(name, f"{one.scaled}, so that no tensor holds exactly what is added")
     else:
         draft.value(name, write.value, axes, added_tap(draft.trace, one.op, write.value))
     if write.attention:

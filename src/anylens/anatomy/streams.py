@@ -1,8 +1,10 @@
 """Residual streams: in each block, the cheapest path from what enters to what leaves, and what is added to it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from anylens.anatomy.adds import Added, added_at
 from anylens.anatomy.attention import Attention
 from anylens.anatomy.chains import Chain
 from anylens.anatomy.norms import norms_on
@@ -46,6 +48,7 @@ class Sum:
     before: int
     after: int
     writes: tuple[Write, ...]
+    scaled: str = ""  # why no tensor holds exactly what is written
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def guess_slots(trace: Trace, call: Call) -> tuple[tuple[Key, Key], ...]:
     for leave, goal in call.outputs.items():
         for entry, start in call.inputs.items():
             path = cheapest(trace, start, goal, range(call.begin, call.end), CHEAP_LIMIT)
-            if path is not None and any(step.op.function in ADDS for step in path.steps):
+            if path is not None and any(added_at(trace, path, n) for n in range(len(path.steps))):
                 found.append((entry, leave))
                 break
     return tuple(found)
@@ -134,9 +137,7 @@ def _read_block(trace: Trace, call: Call, entry: Key, leave: Key, attention: lis
     if path is None or any(_rescales(trace, call, step) for step in path.steps):
         return Block(call, entry, leave, None, (), ())
     inside = [one for one in attention if trace.inside(one.second, call)]
-    sums = tuple(
-        _read_sum(trace, call, path, step, inside) for step in path.steps if _is_write(trace, call, step)
-    )
+    sums = tuple(_read_sums(trace, call, path, inside))
     norms = norms_on(trace, call, path) if sums else ()
     return Block(call, entry, leave, path, sums, norms)
 
@@ -150,31 +151,34 @@ def _rescales(trace: Trace, call: Call, step: Step) -> bool:
     return any(op.function in HEAVY for value in others for op in ancestors(trace, value, ops).values())
 
 
-def _other(step: Step) -> int | None:
-    """Return the operand of an add that is not the stream."""
-    others = [value for value in step.op.inputs if value != step.source]
-    return others[0] if len(step.op.inputs) == 2 and len(others) == 1 else None
+def _read_sums(trace: Trace, call: Call, path: Path, attention: list[Attention]) -> Iterator[Sum]:
+    """Yield the adds on a path that write to the stream."""
+    stream = set(path.values)
+    for number, step in enumerate(path.steps):
+        added = added_at(trace, path, number)
+        if added is None or not _is_write(trace, call, added, stream):
+            continue
+        values = [max(added.values, key=lambda value: len(_made_of(trace, call, value, stream)))]
+        values = values if added.scaled else list(added.values)
+        writes = [w for value in values for w in _take_apart(trace, call, value, stream, attention)]
+        yield Sum(step.op, added.before, step.target, tuple(writes), added.scaled)
 
 
-def _is_write(trace: Trace, call: Call, step: Step) -> bool:
-    """Whether a step adds something computed: a parameter or a constant is a bias, not a write."""
-    if step.op.function not in ADDS:
-        return False
-    other = _other(step)
-    if other is None or trace.values[other].parameter:
-        return False
+def _is_write(trace: Trace, call: Call, added: Added, stream: set[int]) -> bool:
+    """Whether something computed is added: a parameter or a constant is a bias, a mean taken off is part of a norm."""
     ops = range(call.begin, call.end)
-    if any(op.function in HEAVY for op in ancestors(trace, other, ops).values()):
-        return True
-    return bool(sources(trace, other, ops) & set(call.inputs.values()))
+    known = all(trace.values[value].parameter for value in added.values)
+    for value in added.values if not known else ():
+        stop = stream if added.scaled else ()
+        if any(op.function in HEAVY for op in ancestors(trace, value, ops, stop).values()):
+            return True
+        if not added.scaled and sources(trace, value, ops) & set(call.inputs.values()):
+            return True
+    return False
 
 
-def _read_sum(trace: Trace, call: Call, path: Path, step: Step, attention: list[Attention]) -> Sum:
-    other = _other(step)
-    assert other is not None, "a write has a value"
-    stream = set(path.values) | {step.source}
-    writes = _take_apart(trace, call, other, stream, attention)
-    return Sum(step.op, step.source, step.target, tuple(writes))
+def _made_of(trace: Trace, call: Call, value: int, stream: set[int]) -> dict[int, Op]:
+    return ancestors(trace, value, range(call.begin, call.end), stream)
 
 
 def _take_apart(
@@ -209,7 +213,7 @@ def _classify(trace: Trace, call: Call, value: int, stream: set[int], attention:
     functions = [op.function for op in ops.values()]
     if any(op.function in MIXES and _is_float(trace, op) for op in ops.values()):
         return Write("mixer", value)
-    if any(op.function in CONVOLUTIONS and _spatial(trace, op) for op in ops.values()):
+    if any(op.function in CONVOLUTIONS and _mixes_positions(trace, op, ops) for op in ops.values()):
         return Write("conv", value)
     maps = sum(name in MAPS | PRODUCTS or "grouped_mm" in name for name in functions)
     active = any(name in ACTIVATIONS for name in functions)
@@ -228,8 +232,14 @@ def _is_float(trace: Trace, op: Op) -> bool:
     return "float" in trace.values[op.outputs[0]].dtype
 
 
-def _spatial(trace: Trace, op: Op) -> bool:
-    """Whether a convolution mixes channels over a neighbourhood: a kernel wider than one, not depthwise."""
+def _mixes_positions(trace: Trace, op: Op, ops: dict[int, Op]) -> bool:
+    """Whether a convolution makes the computation around it one over positions.
+
+    Its kernel is wider than one position. A depthwise one before the first map mixes what an MLP then takes position by
+    position; behind a map it is inside.
+    """
     weight = trace.values[op.inputs[1]].shape if len(op.inputs) > 1 else ()
-    kernel = weight[2:]
-    return any(size > 1 for size in kernel) and weight[1] > 1
+    if not any(size > 1 for size in weight[2:]):
+        return False
+    before = ancestors(trace, op.inputs[0], range(min(ops), op.number))
+    return weight[1] > 1 or any(other.function in MAPS for number, other in before.items() if number in ops)

@@ -191,6 +191,10 @@ def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     if name in ("permute", "transpose"):
         listed = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]
         return ",".join(str(dim) for dim in listed)
+    if name in ("stack", "sum"):
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else 0 if name == "stack" else None)
+        dim = dim[0] if isinstance(dim, (tuple, list)) and len(dim) == 1 else dim
+        return str(dim) if isinstance(dim, int) else ""
     if name in RECURRENT and len(args) == 9:  # not of packed sequences
         return f"{'batch' if args[8] else 'pos'},{'both ways' if args[7] else 'one way'}"
     return ""

@@ -39,7 +39,7 @@ def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
         )
         mids = [name for name in names if _plain(last[name]) in MIDS]
         states = [f"{base}.hook_resid_pre", *mids, f"{base}.hook_resid_post"]
-        if block.kind == "transition" or not writes:
+        if block.kind == "transition" or len(writes) < max(len(block.writes), 1):
             exempt.append(base)
             continue
         norms = [f"{base}.ln{n}.hook_normalized" for n in (1, 2, 3)]
@@ -47,7 +47,7 @@ def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
         yield Way(base, tuple(states), writes, on)
     if exempt:
         tally.note(
-            f"exempt, as no add stands on their stream: {', '.join(exempt[:4])} ({len(exempt)} in all)"
+            f"exempt, as no plain add stands on their stream: {', '.join(exempt[:4])} ({len(exempt)} in all)"
         )
 
 
