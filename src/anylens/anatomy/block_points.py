@@ -25,6 +25,7 @@ def add_block(draft: Draft, base: str, block: Block, axes: Axes) -> None:
             draft.lack(f"{base}.hook_{name}", _TRANSITION)
         return
     _add_mids(draft, base, block, axes)
+    _add_carried(draft, base, block, axes)
     names = _write_names(block)
     for (one, write), suffix in names:
         _add_write(draft, base, block, (one, write, suffix), axes)
@@ -73,6 +74,20 @@ def _add_mids(draft: Draft, base: str, block: Block, axes: Axes) -> None:
             continue
         plain = f"{base}.hook_resid_mid"
         draft.value(plain if plain not in draft.points else f"{plain}[{number}]", one.after, axes)
+
+
+def _add_carried(draft: Draft, base: str, block: Block, axes: Axes) -> None:
+    """Name the stream where the block scales it by a number or a parameter before it adds to it."""
+    scaled = {
+        step.target
+        for step in (block.path.steps if block.path else ())
+        if step.op.function in ("mul", "div")
+        and all(draft.trace.values[value].parameter for value in step.op.inputs if value != step.source)
+    }
+    found = [one.before for one in block.sums if one.before in scaled]
+    for number, value in enumerate(found):
+        name = f"{base}.hook_resid_carried"
+        draft.value(name if len(found) == 1 else f"{name}[{number}]", value, axes)
 
 
 def _write_names(block: Block) -> list[tuple[tuple[Sum, Write], str]]:

@@ -92,6 +92,13 @@ TABLE: tuple[CanonicalPoint, ...] = (
         "its blocks have no cross-attention",
     ),
     CanonicalPoint(
+        "blocks.{i}.hook_resid_carried",
+        STREAM,
+        "the stream as the block scales it before it adds to it",
+        OWN,
+        "its blocks do not scale the stream itself",
+    ),
+    CanonicalPoint(
         "blocks.{i}.hook_mlp_out",
         STREAM,
         "exactly what the MLP adds to the stream",

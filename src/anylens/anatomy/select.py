@@ -116,9 +116,15 @@ def _prefers_inner(outer: Stream, inner: Stream) -> bool:
     """
     if not _on_path(outer, inner):
         return _sums(inner) > _sums(outer)
-    if len(inner.blocks) > 1 and not _mixed(inner.chain):
+    if len(inner.blocks) > 1 and not _mixed(inner.chain) and _listed(inner):
         return True
     return _whole(inner) and not _whole(outer)
+
+
+def _listed(stream: Stream) -> bool:
+    """Whether blocks are numbered, or calls of one module; parts with names of their own make up a block."""
+    paths = {call.path for call in stream.chain.calls}
+    return len(paths) == 1 or all(path[-1:].isdigit() for path in paths)
 
 
 def _on_path(outer: Stream, inner: Stream) -> bool:

@@ -10,9 +10,11 @@ import torch
 from anylens.conformance.compare import ONE, gap, near, same_bits
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject, noise, said
+from anylens.conformance.values import changed_between
 from anylens.conformance.witness import Seeker
 
 WRITES = ("hook_attn_out", "hook_cross_attn_out", "hook_mlp_out", "hook_conv_out", "hook_mixer_out")
+CARRIED = "hook_resid_carried"
 MIDS = ("hook_resid_mid", "hook_resid_mid_cross")
 Values = dict[str, torch.Tensor]
 Functions = dict[str, Callable[[torch.Tensor], torch.Tensor]]
@@ -25,7 +27,9 @@ class Way:
     base: str
     states: tuple[str, ...]
     writes: tuple[str, ...]
-    norms: tuple[str, ...]  # those that stand on the stream itself
+    norms: tuple[
+        str, ...
+    ]  # what stands on the stream itself: norms, and the stream as it is scaled before an add
 
 
 def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
@@ -44,6 +48,7 @@ def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
             continue
         norms = [f"{base}.ln{n}.hook_normalized" for n in (1, 2, 3)]
         on = tuple(name for name in norms if name in names) if block.kind == "post-norm" else ()
+        on += tuple(name for name in names if _plain(last[name]) == CARRIED)
         yield Way(base, tuple(states), writes, on)
     if exempt:
         tally.note(
@@ -198,4 +203,7 @@ def hand_over(subject: Subject, tally: Tally) -> None:
             continue
         own, seen = subject.values[end], subject.values[start]
         alike = own.numel() == seen.numel() and same_bits(own.reshape(seen.shape), seen)
+        if not alike and changed_between(subject, (base, own), (following, seen)):
+            tally.note(f"the model changes the stream between {base} and {following}, in place")
+            continue
         tally.expect(alike, start, f"is not {end}")

@@ -71,6 +71,23 @@ def at_blocks(subject: Subject, tally: Tally) -> None:
                 )
 
 
+def changed_between(
+    subject: Subject, before: tuple[str, torch.Tensor], after: tuple[str, torch.Tensor]
+) -> bool:
+    """Whether plain hooks see one value leave a block and another enter the next in its place, as the same tensor.
+
+    Some models write into the stream between two blocks: vision features at the positions of a picture.
+    """
+    records = dict(subject.blocks())
+    (base, left), (following, entered) = before, after
+    one, other = records[base], records[following]
+    seen: dict[tuple[str, int], tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
+    _watch_blocks(subject, {one.path, other.path}, seen)
+    leaving = seen.get((one.path, one.turn), ([], []))[1]
+    entering = seen.get((other.path, other.turn), ([], []))[0]
+    return left.shape == entered.shape and _among(leaving, left) and _among(entering, entered)
+
+
 def _among(tensors: list[torch.Tensor], value: torch.Tensor) -> bool:
     """Whether a value is one of these tensors, or two of them end to end."""
     if any(same_bits(tensor, value) for tensor in tensors):
