@@ -182,7 +182,7 @@ def test_an_edit_of_some_steps_is_what_a_plain_hook_makes_of_them(made):
 
 def test_cross_attention_by_token_and_step(made):
     pipe, lens = made
-    patterns = [point for point in lens.points if "hook_pattern" in point and "down_blocks.0" in point]
+    patterns = [point for point in lens.points if "cross_attn.hook_pattern" in point and "unet.down.0." in point]
     cross = [point for point in patterns if lens.points[point].shape[-1] == 11]
     _, steps = lens.record("ab", points=cross[0], **settings())
     stacked = steps.stack(cross[0])
