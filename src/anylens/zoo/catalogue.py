@@ -155,6 +155,16 @@ ENTRIES = (
         measure="grammar_words",
         targets=LANGUAGE_TARGETS,
     ),
+    Entry(
+        name="grammar-mamba",
+        summary="selective state space model that goes on with sentences of a small grammar",
+        world="grammar",
+        model_class="transformers:MambaForCausalLM",
+        processor_class="transformers:PreTrainedTokenizerFast",
+        processor_files=TOKENIZER_FILES,
+        measure="grammar_words",
+        targets=LANGUAGE_TARGETS,
+    ),
 )
 
 
