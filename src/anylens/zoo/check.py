@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from anylens.core.errors import ZooError
 from anylens.zoo import files
 from anylens.zoo.catalogue import Entry, entry, names
-from anylens.zoo.loading import card, load_model
+from anylens.zoo.loading import card, load_model, load_processor
 from anylens.zoo.table import page
 
 SEED = 0
@@ -24,7 +25,11 @@ def measure(
     known = entry(name)
     samples = known.samples if samples is None else samples
     module = importlib.import_module(f"anylens.zoo.measure.{known.measure}")
-    scores: dict[str, Any] = module.measure(load_model(name, folder=folder), samples=samples, seed=seed)
+    model = load_model(name, folder=folder)
+    given: dict[str, Any] = {"samples": samples, "seed": seed}
+    if "processor" in inspect.signature(module.measure).parameters:
+        given["processor"] = load_processor(name, folder=folder)
+    scores: dict[str, Any] = module.measure(model, **given)
     return {"split": "held_out", "samples": samples, "seed": seed, **_rounded(scores)}
 
 

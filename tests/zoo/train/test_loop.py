@@ -78,3 +78,13 @@ def test_a_loss_that_is_no_number_stops_the_training():
 def test_an_impossible_plan_is_refused(settings, message):
     with pytest.raises(ZooError, match=message):
         Plan(**settings)
+
+
+def test_the_averaged_weights_lie_between_those_of_the_last_steps():
+    plan = {"steps": 60, "warmup": 2, "learning_rate": 0.05}
+    last, _ = linear_problem(Plan(**plan))
+    averaged, _ = linear_problem(Plan(**plan, average=0.9))
+    barely, _ = linear_problem(Plan(**plan, average=1e-9))
+    assert torch.allclose(barely.weight, last.weight)
+    assert not torch.equal(averaged.weight, last.weight)
+    assert torch.allclose(averaged.weight, last.weight, atol=0.5)

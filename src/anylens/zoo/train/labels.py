@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from anylens.zoo.train.loop import LossAt, batch_seed
 from anylens.zoo.worlds.drawing import COLOURS, SHAPES
-from anylens.zoo.worlds.shapes import ShapesBatch, sample
+from anylens.zoo.worlds.shapes import Scene, sample
 
 LABELS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
 
@@ -22,9 +23,9 @@ def label_settings() -> dict[str, dict[Any, Any]]:
     }
 
 
-def labels_of(batch: ShapesBatch) -> Tensor:
-    """The number of each picture's label, [n]."""
-    return torch.tensor([LABELS.index(scene.label) for scene in batch.scenes])
+def labels_of(scenes: Iterable[Scene]) -> Tensor:
+    """The number of each scene's label, [n]."""
+    return torch.tensor([LABELS.index(scene.label) for scene in scenes])
 
 
 def loss_of(model: Any, *, batch: int, seed: int) -> LossAt:
@@ -33,6 +34,6 @@ def loss_of(model: Any, *, batch: int, seed: int) -> LossAt:
     def loss_at(step: int) -> Tensor:
         drawn = sample(batch, seed=batch_seed(seed, step), split="train")
         logits = model(pixel_values=drawn.pixel_values).logits
-        return torch.nn.functional.cross_entropy(logits, labels_of(drawn))
+        return torch.nn.functional.cross_entropy(logits, labels_of(drawn.scenes))
 
     return loss_at

@@ -27,6 +27,7 @@ class Plan:
     """How long and how fast to train.
 
     learning_rate: the peak, reached after `warmup` steps; from there it falls along a cosine to zero at `steps`.
+    betas: how slowly AdamW forgets the gradient and its square.
     average: the decay of a running average of the weights that the model is left with, or 0 for the weights of the last
     step. report_every: steps from one line of progress to the next.
     """
@@ -36,6 +37,7 @@ class Plan:
     warmup: int = 100
     weight_decay: float = 0.01
     clip: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
     average: float = 0.0
     seed: int = 0
     report_every: int = 50
@@ -143,7 +145,7 @@ def _optimiser(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
         {"params": [p for p in wanted if p.ndim >= 2], "weight_decay": plan.weight_decay},
         {"params": [p for p in wanted if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas)
 
 
 def _descend(
