@@ -91,6 +91,11 @@ class GAN(nn.Module):
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
 
+    @classmethod
+    def of(cls, latent: int = 64, width: int = 32, stages: int = 3, channels: int = 3) -> "GAN":
+        """Make a pair for pictures of one size from numbers alone."""
+        return cls(Generator(latent, width, stages, channels), Discriminator(width, stages, channels))
+
     def forward(self, latent: Tensor) -> Judged:
         """Make pictures and judge them."""
         picture = self.generator(latent)

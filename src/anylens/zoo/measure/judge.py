@@ -1,0 +1,54 @@
+"""The judge of made pictures: `shapes-vit`, which names colour and shape and says how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anylens.zoo.loading import load_model
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge sees in each picture: labels such as "red circle", and its confidence, [n], 0..1."""
+
+    labels: tuple[str, ...]
+    confidence: Tensor
+
+    @property
+    def colours(self) -> list[str]:
+        """The colour that each picture's object has."""
+        return [label.split()[0] for label in self.labels]
+
+    @property
+    def shapes(self) -> list[str]:
+        """The shape that each picture's object has."""
+        return [label.split()[1] for label in self.labels]
+
+
+@torch.no_grad()
+def judged(pixels: Tensor) -> Verdict:
+    """The judge's verdict on pictures, [n, 3, 32, 32], 0..1."""
+    model: Any = load_model("shapes-vit")
+    values = pixels * 2 - 1
+    chances = torch.cat([model(pixel_values=part).logits.softmax(-1) for part in values.split(BATCH)])
+    confidence, places = chances.max(-1)
+    return Verdict(tuple(model.config.id2label[place] for place in places.tolist()), confidence)
+
+
+def obedience(verdict: Verdict, wanted: list[str]) -> dict[str, Any]:
+    """How often what was wanted, such as "red circle", is what the judge sees, as a whole and by its halves."""
+    pairs = [label.split() for label in wanted]
+    colour = [seen == colour for seen, (colour, _) in zip(verdict.colours, pairs, strict=True)]
+    shape = [seen == shape for seen, (_, shape) in zip(verdict.shapes, pairs, strict=True)]
+    both = [one and other for one, other in zip(colour, shape, strict=True)]
+    return {"obeyed": _mean(both), "obeyed_of": {"colour": _mean(colour), "shape": _mean(shape)}}
+
+
+def _mean(values: list[bool]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,42 @@
+"""Scores `shapes-gan`: how many of its pictures `shapes-vit` recognises, and how many kinds it makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from anylens.zoo.measure.judge import judged
+from anylens.zoo.worlds.drawing import COLOURS, SHAPES
+
+CONFIDENCE = 0.9
+DRAWN = 500
+"""Among so many pictures each shape and each colour must occur."""
+
+
+def measure(model: Any, *, samples: int, seed: int) -> dict[str, Any]:
+    """What the judge says of pictures that the generator makes of random latents.
+
+    recognised: share of which the judge is sure, at a confidence over 0.9. absent: how many of the world's shapes and
+    colours do not occur, among those recognised of the first 500 pictures. shares: of each shape and colour.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.randn(samples, model.generator.latent, generator=generator)
+    with torch.no_grad():
+        made = torch.cat([model.generator(part) for part in latents.split(256)])
+    verdict = judged(made / 2 + 0.5)
+    sure = [confidence > CONFIDENCE for confidence in verdict.confidence.tolist()]
+    first = {
+        word
+        for label, ok in list(zip(verdict.labels, sure, strict=True))[:DRAWN]
+        if ok
+        for word in label.split()
+    }
+    return {
+        "recognised": sum(sure) / samples,
+        "absent": sum(name not in first for name in (*SHAPES, *COLOURS)),
+        "shares": {
+            "shape": {name: verdict.shapes.count(name) / samples for name in SHAPES},
+            "colour": {name: verdict.colours.count(name) / samples for name in COLOURS},
+        },
+    }
