@@ -16,6 +16,7 @@ AnylensError
 │   └── FamilyConflictError  two families claim the same model
 ├── StoreError             rows on disk
 │   └── DamagedShardError  a file of a store is missing or does not match its checksum
+├── SaeError               an autoencoder cannot be trained as asked
 ├── LoadError              a model, an SAE or a file could not be loaded
 │   └── MissingExtraError  an optional library is absent; names the pip extra
 ├── ZooError               no such world or weights in the zoo, or they are unusable
@@ -119,6 +120,10 @@ class StoreError(AnylensError, ValueError):
 
 class DamagedShardError(StoreError):
     """A file of a store is missing or does not match its checksum; the message names it."""
+
+
+class SaeError(AnylensError, RuntimeError):
+    """An autoencoder cannot be trained as asked."""
 
 
 class LoadError(AnylensError):

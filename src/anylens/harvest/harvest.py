@@ -10,10 +10,10 @@ import torch
 from anylens.anatomy.points import Point
 from anylens.core.axes import Axes
 from anylens.core.errors import StoreError
+from anylens.core.progress import Progress
 from anylens.core.tree import leaves
 from anylens.families.layouts import Layout
 from anylens.harvest.positions import Positions, chosen, cut, describe, expect_choice, row_axes
-from anylens.harvest.progress import Progress
 from anylens.lens import Lens
 from anylens.running.choice import Choice
 from anylens.running.examples import as_arguments

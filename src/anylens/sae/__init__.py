@@ -1,0 +1,8 @@
+"""Sparse autoencoders on rows from any point: variants as their papers have them, the sparse step, files."""
+
+from anylens.sae.base import Sae, Terms
+from anylens.sae.files import load, save
+from anylens.sae.train import Settings, train
+from anylens.sae.variants import VARIANTS, make
+
+__all__ = ["VARIANTS", "Sae", "Settings", "Terms", "load", "make", "save", "train"]

@@ -1,0 +1,69 @@
+"""Matryoshka: every prefix of the latents reconstructs by itself. Bussmann et al. 2025, https://arxiv.org/abs/2503.17547"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from anylens.core.errors import ShapeError
+from anylens.sae.base import Sae, Terms, variance
+from anylens.sae.sparse import Pairs, decode, gradients
+from anylens.sae.sparse_step import add, sparse_step
+
+
+class Matryoshka(Sae):
+    """TopK whose first `widths[0]` latents, first `widths[1]` latents and so on each reconstruct, all terms summed."""
+
+    variant: ClassVar[str] = "matryoshka"
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        *,
+        k: int,
+        widths: Sequence[int] = (),
+        auxiliary: float = 1 / 32,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(d_in, d_sae, seed=seed)
+        chosen = tuple(widths) or tuple(sorted({max(1, d_sae // 16), max(1, d_sae // 4), d_sae}))
+        rising = all(a < b for a, b in zip((0, *chosen), chosen, strict=False))
+        if not 1 <= k <= d_sae or not rising or chosen[-1] != d_sae:
+            raise ShapeError(
+                f"widths rise to the {d_sae} latents, and k is among them; given were {chosen} and {k}."
+            )
+        self.k, self.widths, self.auxiliary = k, chosen, auxiliary
+
+    def settings(self) -> dict[str, Any]:
+        return {"k": self.k, "widths": list(self.widths), "auxiliary": self.auxiliary}
+
+    def activate(self, pre_BF: Tensor) -> Tensor:
+        values, latents = pre_BF.topk(self.k, dim=-1, sorted=False)
+        return torch.zeros_like(pre_BF).scatter(-1, latents, values.relu())
+
+    def step(self, x_BD: Tensor, dead_F: Tensor, progress: float) -> Terms:
+        kept: list[Pairs] = []
+
+        def select(pre_BF: Tensor) -> tuple[Tensor, Tensor]:
+            values, latents = pre_BF.topk(self.k, dim=1, sorted=False)
+            kept.append(Pairs(values.relu(), latents))
+            return kept[0].values, kept[0].latents
+
+        outer = sparse_step(self, x_BD, dead_F, select, self.auxiliary)
+        inner = sum(self._inner(x_BD, kept[0], width) for width in self.widths[:-1])
+        parts = {**outer.parts, "inner": float(inner)}
+        return Terms(
+            sum(parts.values()), parts, outer.fired, outer.l0, outer.parts["reconstruction"] / variance(x_BD)
+        )
+
+    @torch.no_grad()
+    def _inner(self, x_BD: Tensor, pairs: Pairs, width: int) -> float:
+        """Add the gradients of what the first latents reconstruct alone."""
+        some = Pairs(pairs.values * (pairs.latents < width), pairs.latents)
+        error_BD = decode(some, self.decoder) + self.b_dec - x_BD
+        slope = 2 / len(x_BD)
+        found = gradients(some, slope * error_BD, x_BD - self.b_dec, (self.encoder, self.decoder))
+        add(self, found, slope * error_BD.sum(0))
+        return float(error_BD.pow(2).sum(1).mean())
