@@ -136,6 +136,11 @@ def test_a_place_that_is_not_there_is_no_hub_id(tmp_path):
         anylens.load(__file__)
 
 
+def test_what_is_no_name_is_told_plainly():
+    with pytest.raises(LoadError, match="was given NoneType"):
+        anylens.load(None)
+
+
 def test_a_hub_id_offline_is_told_plainly():
     with pytest.raises(LoadError, match=r"not in the local cache, and the hub is switched off"):
         anylens.load("nobody/nothing")
