@@ -78,6 +78,7 @@ class BlockRecord:
     turn: int
     kind: str
     writes: tuple[str, ...]
+    sums: tuple[int, ...] = ()  # how many of the writes each add on the stream adds at once
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ class Draft:
             whole = self.trace.values[self.stream].shape
             if len(whole) == 3 and shape[0] == whole[0] * whole[1]:
                 shape, lead = (*whole[:2], *shape[1:]), self.lead
+        if lead is None and len(axes) == len(shape) + 1 and axes[:2] == ("batch", "pos"):
+            axes = ("batch_pos", *axes[2:])
         if len(axes) != len(shape):
             axes = tuple(f"axis{n}" for n in range(len(shape)))
         self.points[name] = Point(name, axes, shape, shown.dtype, tap, lead=lead)

@@ -1,5 +1,6 @@
 """Residual streams: in each block, the cheapest path from what enters to what leaves, and what is added to it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -211,13 +212,30 @@ def _classify(trace: Trace, call: Call, value: int, stream: set[int], attention:
         cross = all(_is_cross(trace, call, one, stream) for one in mine)
         return Write("cross_attn" if cross else "attn", value, mine)
     functions = [op.function for op in ops.values()]
-    if any(op.function in MIXES and _is_float(trace, op) for op in ops.values()):
+    mixes = any(op.function in MIXES and _is_float(trace, op) for op in ops.values())
+    if mixes or _one_by_one(trace, ops, stream):
         return Write("mixer", value)
     if any(op.function in CONVOLUTIONS and _mixes_positions(trace, op, ops) for op in ops.values()):
         return Write("conv", value)
     maps = sum(name in MAPS | PRODUCTS or "grouped_mm" in name for name in functions)
     active = any(name in ACTIVATIONS for name in functions)
     return Write("mlp" if maps >= 2 and active else "mixer", value)
+
+
+def _one_by_one(trace: Trace, ops: dict[int, Op], stream: set[int]) -> bool:
+    """Whether something computed is taken apart position by position, as a recurrence written out does."""
+    shapes = (trace.values[value].shape for value in stream)
+    positions = {shape[1] for shape in shapes if len(shape) == 3}
+    taken: Counter[tuple[int, int]] = Counter()
+    for op in ops.values():
+        for out in op.outputs if op.function in ("getitem", "select", "unbind") else ():
+            source = op.inputs[0]
+            before, after = trace.values[source].shape, trace.values[out].shape
+            dims = [n for n in range(1, len(before)) if (*before[:n], *before[n + 1 :]) == after]
+            if dims and "float" in trace.values[source].dtype and not trace.values[source].parameter:
+                taken.update((source, dim) for dim in dims)
+    sizes = {(trace.values[source].shape[dim], count) for (source, dim), count in taken.items()}
+    return any(count >= size > 3 and size in positions for size, count in sizes)
 
 
 def _is_cross(trace: Trace, call: Call, one: Attention, stream: set[int]) -> bool:

@@ -7,7 +7,7 @@ the last place, since sums over d_head or d_model are taken in another order. MA
 the rest of the model after such a difference, which each layer passes on and adds to: about ten times ONE.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -21,6 +21,12 @@ PLAIN = (str, int, float, bool, bytes, type(None))
 
 
 MASK = 1e4  # scores beyond this are masks written as large numbers: they say nothing about a value's size
+
+
+def through(dtypes: Iterable[str]) -> dict[torch.dtype, float]:
+    """Return MANY for values that went through others of these dtypes: what is computed in less rounds as that does."""
+    least = max((MANY.get(getattr(torch, dtype), 0.0) for dtype in dtypes), default=0.0)
+    return {dtype: max(size, least) for dtype, size in MANY.items()}
 
 
 def magnitude(value: torch.Tensor) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from anylens.anatomy.points import Point
-from anylens.conformance.compare import MANY, differences
+from anylens.conformance.compare import differences, through
 from anylens.conformance.deadends import plain_edit, why_dead
 from anylens.conformance.report import Tally
 from anylens.conformance.sampling import every_nth
@@ -64,7 +64,8 @@ def keep_when_nothing_changes(subject: Subject, tally: Tally) -> None:
         if not group:
             continue
         what = group[0].name if len(group) == 1 else f"{len(group)} points at once"
-        tolerance = MANY if any(point.needs_stand_in for point in group) else None
+        inside = [point.dtype for point in group if point.needs_stand_in]
+        tolerance = through(inside) if inside else None
         hooks = {point.name: lambda value, _: value for point in group}
         try:
             found = differences(subject.output, subject.edit(hooks), tolerance)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from anylens.conformance.compare import MANY, differences, near, tensors
+from anylens.conformance.compare import differences, near, tensors, through
 from anylens.conformance.deadends import matters, weighed
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject, said, seeded
@@ -25,13 +25,16 @@ def reach_every_point(subject: Subject, tally: Tally, sweep: Sweep) -> None:
     if not floats:
         tally.note("the model's output has no gradient: it computes without one")
         return
-    found = differences(subject.output, _detached(output), MANY)
+    tolerance = through(point.dtype for point in points)
+    found = differences(subject.output, _detached(output), tolerance)
     tally.expect(not found, "output with the graph kept", found[0] if found else "")
     gradients = torch.autograd.grad(weighed(floats), list(values.values()), allow_unused=True)
     for (name, value), gradient in zip(values.items(), gradients, strict=True):
         own = known.get(name)
         tally.expect(
-            own is not None and near(own, value, MANY), name, "is another value with its graph than without"
+            own is not None and near(own, value, tolerance),
+            name,
+            "is another value with its graph than without",
         )
         _judge(subject, tally, sweep, (name, gradient))
 

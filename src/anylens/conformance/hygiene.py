@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,14 +14,16 @@ from anylens.conformance.report import Tally
 from anylens.conformance.sampling import every_nth
 from anylens.conformance.subject import Subject, changed, said, seeded
 from anylens.core.errors import RunError
+from anylens.core.replaced import find_function
 from anylens.lens import Lens
 
 State = dict[str, Any]
 
 
-def state(model: nn.Module) -> State:
+def state(model: nn.Module, functions: Iterable[str] = ()) -> State:
     """Return what must not change, by what it is."""
     found: State = {"torch": _torch_state()}
+    found |= {f"function {path}": _held(path) for path in functions}
     for path, module in model.named_modules():
         found[f"module {path or '(the model)'}"] = (id(module), type(module), module.training)
         found[f"attributes of {path or '(the model)'}"] = sorted(module.__dict__)
@@ -37,6 +39,12 @@ def state(model: nn.Module) -> State:
 
 def _values(held: Any) -> Any:
     return held.values() if hasattr(held, "values") else held
+
+
+def _held(path: str) -> int:
+    """Say which function has a place that a stand-in takes for a while."""
+    place = find_function(path)
+    return id(place.function) if place is not None else 0
 
 
 def _torch_state() -> tuple[Any, ...]:
@@ -84,13 +92,14 @@ def leaves_nothing(subject: Subject, tally: Tally) -> None:
     lens = Lens(subject.model, anatomy=subject.lens.anatomy, family=subject.lens.family)
     other = Subject(lens, subject.given, subject.names, subject.sampling)
     subject.own()
-    before = state(subject.model)
+    functions = [one.function for one in lens.stand_ins]
+    before = state(subject.model, functions)
     for what, act in _ways(other):
         try:
             act()
         except Exception as error:
             tally.fail(what, said(error))
-        after = state(subject.model)
+        after = state(subject.model, functions)
         _compare(tally, what, before, after)
         before = after
         found = differences(subject.output, subject.own())

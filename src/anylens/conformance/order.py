@@ -25,6 +25,15 @@ FLOW: tuple[tuple[str, str], ...] = (
     ("mlp.hook_pre", "mlp.hook_post"),
     ("mlp.hook_pre_linear", "mlp.hook_post"),
     ("mlp.hook_post", "hook_mlp_out"),
+    *((f"ssm.hook_{one}", "ssm.hook_state") for one in ("x", "dt", "B")),
+    *((f"ssm.hook_{one}", "ssm.hook_y") for one in ("x", "dt", "B", "C", "state")),
+    ("ssm.hook_conv", "ssm.hook_x"),
+    ("ssm.hook_y", "hook_mixer_out"),
+    ("ssm.hook_gate", "hook_mixer_out"),
+    ("mlp.hook_router_logits", "mlp.hook_expert_weights"),
+    ("mlp.hook_expert_indices", "mlp.hook_expert_in"),
+    ("mlp.hook_expert_in", "mlp.hook_expert_out"),
+    *((f"mlp.hook_{one}", "hook_mlp_out") for one in ("router_logits", "expert_weights", "expert_out")),
     ("hook_attn_out", "hook_resid_mid"),
     *(
         (one, "hook_resid_post")

@@ -1,7 +1,7 @@
 """Stand-ins: what computes scores, pattern and result explicitly gives the model's own output, where it is asked to."""
 
 from anylens.anatomy.points import Point
-from anylens.conformance.compare import MANY, differences, same_bits
+from anylens.conformance.compare import MANY, differences, same_bits, through
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject, said
 from anylens.conformance.witness import Counting
@@ -16,7 +16,7 @@ def near_enough(subject: Subject, tally: Tally) -> None:
     for group in [*([point] for point in subject.alone(points)), points]:
         what = group[0].name if len(group) == 1 else f"all {len(group)} stand-ins"
         try:
-            found = differences(subject.output, subject.read(group)[0], MANY)
+            found = differences(subject.output, subject.read(group)[0], through(p.dtype for p in group))
         except Exception as error:
             found = [said(error)]
         tally.expect(not found, what, found[0] if found else "")
@@ -34,18 +34,22 @@ def only_there(subject: Subject, tally: Tally) -> None:
         assert point.tap.rule is not None
         base = point.name.rpartition(".")[0]
         beside = subject.by_name.get(f"{base}.hook_z")
-        if beside is None:
-            continue
-        function = point.tap.rule.function
-        with Counting() as before:
-            subject.read([beside])
-        with Counting() as after:
-            subject.read([point])
-        fewer = before.counts[function] - after.counts[function]
-        tally.expect(
-            fewer == 1, point.name, f"its stand-in takes the place of {fewer} calls of {function}, not 1"
-        )
+        if beside is not None:
+            _one_call(subject, tally, point, beside)
         _before(subject, tally, point)
+
+
+def _one_call(subject: Subject, tally: Tally, point: Point, beside: Point) -> None:
+    """One call of the function is missing, compared with a run in which the same scope is looked at."""
+    function = point.tap.rule.function if point.tap.rule is not None else ""
+    with Counting() as before:
+        subject.read([beside])
+    with Counting() as after:
+        subject.read([point])
+    fewer = before.counts[function] - after.counts[function]
+    tally.expect(
+        fewer == 1, point.name, f"its stand-in takes the place of {fewer} calls of {function}, not 1"
+    )
 
 
 def _before(subject: Subject, tally: Tally, point: Point) -> None:

@@ -27,6 +27,7 @@ class Way:
     base: str
     states: tuple[str, ...]
     writes: tuple[str, ...]
+    counts: tuple[int, ...]  # how many of these each add writes at once
     norms: tuple[
         str, ...
     ]  # what stands on the stream itself: norms, and the stream as it is scaled before an add
@@ -49,7 +50,8 @@ def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
         norms = [f"{base}.ln{n}.hook_normalized" for n in (1, 2, 3)]
         on = tuple(name for name in norms if name in names) if block.kind == "post-norm" else ()
         on += tuple(name for name in names if _plain(last[name]) == CARRIED)
-        yield Way(base, tuple(states), writes, on)
+        counts = block.sums if sum(block.sums) == len(writes) else ()
+        yield Way(base, tuple(states), writes, counts, on)
     if exempt:
         tally.note(
             f"exempt, as no plain add stands on their stream: {', '.join(exempt[:4])} ({len(exempt)} in all)"
@@ -113,7 +115,8 @@ def _steps(way: Way) -> Iterator[tuple[tuple[str, ...], list[str], str]]:
     writes = list(way.writes)
     for number, (before, after) in enumerate(pairwise(way.states)):
         rest = len(way.states) - 2 - number  # each sum that is still to come needs a write
-        taken = writes[: 1 if rest else len(writes)]
+        most = way.counts[number] if len(way.counts) == len(way.states) - 1 else 1
+        taken = writes[: most if rest else len(writes)]
         del writes[: len(taken)]
         yield (before, *way.norms), taken, after
 

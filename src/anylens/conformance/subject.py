@@ -250,7 +250,7 @@ def noise(value: torch.Tensor) -> torch.Tensor:
 
 
 def changed(value: torch.Tensor) -> torch.Tensor:
-    """Return another value of the same kind: noise added to floats, whole numbers and flags in another order."""
+    """Return another value of the same kind: noise added to floats, whole numbers in another order."""
     if value.is_floating_point():
         new = value + noise(value)
         if new.stride() == value.stride() or 0 in value.stride():
@@ -259,7 +259,10 @@ def changed(value: torch.Tensor) -> torch.Tensor:
         return kept.copy_(new)  # on other strides some functions round otherwise
     if value.dtype == torch.bool:
         return ~value
-    return value.flatten().flip(0).reshape(value.shape)
+    other = value.flatten().flip(0).reshape(value.shape)
+    if not value.dim() or not torch.equal(other.sort(-1).values, value.sort(-1).values):
+        return other
+    return torch.full_like(value, int(value.min()))  # the same choice in another order may be the same choice
 
 
 def without_example(lens: Lens) -> ConformanceError:

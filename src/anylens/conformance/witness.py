@@ -62,10 +62,15 @@ class Witness(TorchFunctionMode):
             for handle in handles:
                 handle.remove()
 
-    def _visit(self, held: Any, place: Callable[[Any, int], Place], keys: list[Any]) -> Any:
+    def _visit(
+        self, held: Any, place: Callable[[Any, int], Place], keys: list[Any], mutated: Iterable[int] = ()
+    ) -> Any:
         for index, (key, tensor) in enumerate(list(leaves(held))):
             here = place(keys[index], index)
             if here not in self.wanted:
+                continue
+            if id(tensor) in mutated:
+                self._in_place(tensor, here)
                 continue
             self.seen[here] = tensor.detach().clone()
             if self.change is not None:
@@ -118,14 +123,15 @@ class Witness(TorchFunctionMode):
         mutated = [t for t, before in zip(operands, versions, strict=True) if _version(t) != before]
         if held or mutated:
             counts[name] += 1
-        result = self._visit(result, lambda _, index: (path, call, what, "out", index), [()] * len(held))
+        place, touched = (lambda _, index: (path, call, what, "out", index)), {id(t) for t in mutated}
+        result = self._visit(result, place, [()] * len(held), touched)
         known = {id(tensor) for tensor in held}
         for index, tensor in enumerate([t for t in mutated if id(t) not in known], len(held)):
             self._in_place(tensor, (path, call, what, "out", index))
         return result
 
     def _in_place(self, tensor: torch.Tensor, here: Place) -> None:
-        """Look at a tensor that an operation changed in place without returning it."""
+        """Look at a tensor that an operation changed in place: others may hold it, so a change goes into it too."""
         if here in self.wanted:
             self.seen[here] = tensor.detach().clone()
             if self.change is not None:

@@ -13,7 +13,10 @@ from anylens.families import text
 from anylens.families.family import Family, Matches
 from anylens.families.layouts import Tokens
 
-MODEL_TYPES = tuple("gpt_oss granitemoe mixtral olmoe qwen2_moe qwen3_moe".split())
+MODEL_TYPES = tuple(
+    """afmoe cohere2_moe deepseek_v3 dots1 ernie4_5_moe flex_olmo glm4_moe glm4_moe_lite gpt_oss granitemoe minimax
+    minimax_m2 mixtral olmoe phimoe qwen2_moe qwen3_moe""".split()
+)
 
 SITES = dict.fromkeys(("expert_in", "expert_out"), "batch pos expert d_model")
 

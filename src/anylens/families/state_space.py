@@ -3,6 +3,7 @@
 Shapes: B batch, L positions, D inner features, N states, H heads, P features of a head, G groups of heads.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +16,12 @@ from anylens.core.optional import require
 from anylens.families import text
 from anylens.families.family import Family, Matches
 from anylens.families.layouts import Tokens
+from anylens.families.mixture_of_experts import stand_ins as experts_of
 from anylens.families.recurrence import Recurrence
 
-SELECTIVE = tuple("falcon_mamba mamba".split())  # a step for each feature
-HEADED = tuple("mamba2".split())  # a step for each head
+MODEL_TYPES = tuple(
+    "bamba falcon_h1 falcon_mamba granitemoehybrid jamba mamba mamba2 nemotron_h zamba zamba2".split()
+)
 
 _INNER, _HEAD = "batch pos d_inner", "batch pos head d_head"
 _STATES = {"B": "batch pos state", "C": "batch pos state"}
@@ -201,34 +204,45 @@ Row = tuple[
     str, Callable[..., Any], str, dict[str, str]
 ]  # function, what stands in for it, its role, its sites
 
+_CONVOLUTIONS = ("causal_conv1d_fn", "causal_conv1d_update")
 SELECTIVE_ROWS: tuple[Row, ...] = (
     ("mamba_selective_scan", selective_scan, "scan", SELECTIVE_SITES),
     ("mamba_selective_state_update", selective_update, "scan", SELECTIVE_SITES),
-    ("causal_conv1d_fn", convolution, "convolution", {"conv": _INNER}),
-    ("causal_conv1d_update", convolution, "convolution", {"conv": _INNER}),
+    *((name, convolution, "convolution", {"conv": _INNER}) for name in _CONVOLUTIONS),
 )
 HEADED_ROWS: tuple[Row, ...] = (
     ("mamba2_chunk_scan", headed_scan, "scan", HEADED_SITES),
     ("mamba2_selective_state_update", headed_update, "scan", HEADED_SITES),
-    ("causal_conv1d_fn", convolution, "convolution", {"conv": "batch pos channel"}),
-    ("causal_conv1d_update", convolution, "convolution", {"conv": "batch pos channel"}),
-    ("MambaRMSNormGated.forward", gated_norm, "gate", {"gate": _INNER}),
+    *((name, convolution, "convolution", {"conv": "batch pos channel"}) for name in _CONVOLUTIONS),
 )
 
 
 def stand_ins(model: nn.Module) -> tuple[StandIn, ...]:
-    """Return the stand-ins for the functions of the module of transformers that a model comes from."""
-    kind = str(getattr(model.config, "model_type", ""))
-    path = f"transformers.models.{kind}.modeling_{kind}"
-    return tuple(
-        StandIn(function=f"{path}.{name}", by=by, part="ssm", role=role, sites=sites)
-        for name, by, role, sites in (SELECTIVE_ROWS if kind in SELECTIVE else HEADED_ROWS)
-    )
+    """Return the stand-ins for the scans of the modules of transformers that a model's classes come from."""
+    kinds = {type(module) for module in model.modules()}
+    found: list[StandIn] = []
+    for path in sorted(
+        {kind.__module__ for kind in kinds if kind.__module__.startswith("transformers.models.")}
+    ):
+        held = vars(sys.modules[path])
+        rows = [row for known in (SELECTIVE_ROWS, HEADED_ROWS) if known[0][0] in held for row in known]
+        if HEADED_ROWS[0][0] in held:
+            norms = sorted(kind.__qualname__ for kind in kinds if kind.__module__ == path)
+            rows += [
+                (f"{name}.forward", gated_norm, "gate", {"gate": _INNER})
+                for name in norms
+                if name.endswith("NormGated")
+            ]
+        found += [
+            StandIn(function=f"{path}.{name}", by=by, part="ssm", role=role, sites=sites)
+            for name, by, role, sites in rows
+        ]
+    return (*found, *experts_of(model))
 
 
 family = Family(
     name="state space",
-    matches=Matches(model_types=SELECTIVE + HEADED, takes=("input_ids",)),
+    matches=Matches(model_types=MODEL_TYPES, takes=("input_ids",)),
     example=text.example,
     # the names of MambaLens, https://github.com/Phylliida/MambaLens
     aliases={
