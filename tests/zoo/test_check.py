@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from anylens.core.errors import ZooError
 from anylens.zoo import card, check, entry, names
 from anylens.zoo.table import page
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "zoo.md"
 SLACK = 0.05  # of what a target asks for: in the tests the samples are few
 
 
@@ -62,3 +64,4 @@ def test_the_page_has_a_row_for_each_model():
     for name in names():
         assert f"| `zoo:{name}` |" in text
     assert "accuracy 99." in text
+    assert PAGE.read_text(encoding="utf-8") == text, "run: python -m anylens.zoo.table > docs/zoo.md"

@@ -1,4 +1,7 @@
-"""The page of documentation about the zoo: what each model must reach, and what it was measured to reach."""
+"""The page of documentation about the zoo: what each model must reach, and what it was measured to reach.
+
+`python -m anylens.zoo.table > docs/zoo.md` writes it from the models' cards; `make zoo-check` measures them first.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,25 @@ from anylens.zoo.loading import card
 
 HEAD = """# The zoo
 
-Small models that ship with the package, trained on procedural worlds whose every factor is known. They come in the
-classes that the hub's models have, work offline, and give what no other model can: the truth to score a feature or a
-steering vector against.
+Small models that ship with the package, trained on procedural [worlds](worlds.md) whose every factor is known. They
+come in the classes that the hub's models have, work offline, and give what no other model can: the truth to score a
+feature or a steering vector against.
 
 ```python
 import anylens
 
-lens = anylens.load("zoo:shapes-vit")
+lens = anylens.load("zoo:shapes-vit")  # lens.model, lens.processor, lens.layout, lens.world
 batch = lens.world.sample(8, seed=0, split="held_out")
 out, cache = lens.run_with_cache(pixel_values=batch.pixel_values, points="blocks.*.hook_resid_post")
 ```
 
+A model takes what its class takes. `lens.processor` is its processor or tokenizer, where it has one; a pipeline such as
+`zoo:shapes-diffusion` is called with a prompt, a GAN or a flow with the tensors that its world gives.
+
 The table is written by `make zoo-check`, which measures every shipped file anew on samples that its model was not
-trained on; `make zoo` trains all models again from their seeds. Minutes are those of one core of a slow machine.
+trained on. `make zoo` trains all models again from their seeds; minutes are those of one core of a slow machine. To add
+a model: an entry in `anylens/zoo/catalogue.py` with what it must reach, a script in `zoo/train/` that ends in a
+`Script`, and a module in `zoo/measure/`.
 """
 
 COLUMNS = ("model", "class", "measured", "must be", "samples", "parameters", "MB", "seed", "steps", "minutes")
@@ -63,3 +71,7 @@ def _facts(known: Entry, facts: dict[str, object], scores: list[str]) -> list[st
 def _line(cells: object) -> str:
     assert isinstance(cells, list | tuple)
     return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
