@@ -282,6 +282,19 @@ def test_a_function_that_was_never_called_is_the_reason(x):
         lens.points[STATE]
 
 
+def test_a_stand_in_that_fails_costs_its_points_alone(x):
+    def broken(visit, *_):
+        raise KeyError("another signature")
+
+    stand_in = StandIn(function=f"{HERE}.leak", by=broken, part="ssm", role="scan", sites=SITES)
+    family = Family(name="other", matches=FAMILY.matches, example=FAMILY.example, stand_ins=(stand_in,))
+    with pytest.warns(UserWarning, match="another signature"):
+        lens = anylens.attach(Stack().eval(), x, family=family)
+    assert "blocks.1.hook_resid_post" in lens.points
+    with pytest.raises(AbsentPointError, match="another signature"):
+        lens.points[STATE]
+
+
 def test_an_anatomy_with_functions_reads_itself_back(lens):
     assert anylens.Anatomy.from_json(lens.anatomy.to_json()) == lens.anatomy
     assert lens.anatomy.functions

@@ -90,6 +90,7 @@ class FunctionCall:
     call: int
     shown: tuple[Shown, ...]
     labels: tuple[tuple[str, ...], ...]  # those of its results, which the stand-in's results take over
+    error: str = ""  # what the stand-in ended in, if it did: it then shows nothing
 
 
 def identity(stand_ins: Iterable[StandIn]) -> str:

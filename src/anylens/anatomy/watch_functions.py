@@ -1,6 +1,7 @@
 """Watch the calls of functions that have stand-ins: in which scope each is made, and what its stand-in shows of it."""
 
 import threading
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -50,18 +51,21 @@ def _noting(watcher: Watch, stand_in: StandIn) -> Callable[..., Any]:
     def claim(own: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if threading.get_ident() != mine or watcher.busy or not watcher.stack:
             return NotImplemented
-        shown = _shown(watcher, stand_in, own, (args, kwargs))
+        shown, error = _shown(watcher, stand_in, own, (args, kwargs))
         result = own(*args, **kwargs)
         call, labeller = watcher.stack[-1]
         labels = tuple(labeller.of(tensor) for _, tensor in leaves(result))
-        watcher.functions.append(FunctionCall(stand_in.key, call.number, shown, labels))
+        watcher.functions.append(FunctionCall(stand_in.key, call.number, shown, labels, error))
         return result
 
     return claim
 
 
-def _shown(watcher: Watch, stand_in: StandIn, own: Function, given: Any) -> tuple[Shown, ...]:
-    """Run the stand-in on copies of the arguments, unseen by the watcher, and return what it shows."""
+def _shown(watcher: Watch, stand_in: StandIn, own: Function, given: Any) -> tuple[tuple[Shown, ...], str]:
+    """Run the stand-in on copies of the arguments, unseen by the watcher; return what it shows, or what is wrong.
+
+    A stand-in that fails costs its points, with a warning and a reason, and leaves all others.
+    """
     call, _ = watcher.stack[-1]
     first = next(iter(call.inputs.values()), None)
     lead = watcher.registry.values[first].shape[:-1] if first is not None else ()
@@ -72,20 +76,25 @@ def _shown(watcher: Watch, stand_in: StandIn, own: Function, given: Any) -> tupl
             given = replace(given, key, tensor.clone())
         with torch.random.fork_rng(devices=[]):
             stand_in.by(sight, *given[0], **given[1])
+    except Exception as error:
+        said = f"the stand-in for {stand_in.function} failed: {type(error).__name__}: {error}"
+        warnings.warn(f"There are no points of {stand_in.part}: {said}", stacklevel=2)
+        return (), said
     finally:
         watcher.busy = False
-    return tuple(sight.shown.values())
+    return tuple(sight.shown.values()), ""
 
 
 def uncalled(stand_ins: Iterable[StandIn], calls: Iterable[FunctionCall]) -> tuple[tuple[str, str], ...]:
-    """Return the ends of the names of points whose functions were never called, each with the reason."""
-    called = {call.key for call in calls}
-    functions: dict[str, dict[str, None]] = defaultdict(dict)
+    """Return the ends of the names of points that no call of a function showed, each with the reason."""
+    seen = list(calls)
+    shown = {call.key for call in seen if not call.error}
+    failed = {call.key: call.error for call in seen if call.error}
+    functions: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for one in stand_ins:
-        if one.key not in called:
-            for site in one.sites:
-                functions[f"{one.part}.hook_{site}"][one.function] = None
+        for site in one.sites if one.key not in shown else ():
+            functions[one.key, f"{one.part}.hook_{site}"][one.function] = None
     return tuple(
-        (name, f"the watched forward did not call {' or '.join(listed)}")
-        for name, listed in functions.items()
+        (name, failed.get(key) or f"the watched forward did not call {' or '.join(listed)}")
+        for (key, name), listed in functions.items()
     )
