@@ -185,6 +185,18 @@ ENTRIES = (
         measure="grammar_words",
         targets=LANGUAGE_TARGETS,
     ),
+    Entry(
+        name="vowels-whisper",
+        summary="Whisper that writes down the vowels and pauses in two seconds of sound",
+        world="vowels",
+        model_class="transformers:WhisperForConditionalGeneration",
+        processor_class="transformers:WhisperProcessor",
+        processor_files=("processor_config.json", *TOKENIZER_FILES),
+        measure="vowels_transcripts",
+        targets=(Target(score="error_rate", at_most=0.05, unit="%"),),
+        samples=1024,
+        light=64,
+    ),
 )
 
 
