@@ -51,8 +51,9 @@ def _noting(watcher: Watch, stand_in: StandIn) -> Callable[..., Any]:
     def claim(own: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if threading.get_ident() != mine or watcher.busy or not watcher.stack:
             return NotImplemented
-        shown, error = _shown(watcher, stand_in, own, (args, kwargs))
+        copies = _copied(watcher, (args, kwargs))  # before the function changes any
         result = own(*args, **kwargs)
+        shown, error = _shown(watcher, stand_in, own, copies)
         call, labeller = watcher.stack[-1]
         labels = tuple(labeller.of(tensor) for _, tensor in leaves(result))
         watcher.functions.append(FunctionCall(stand_in.key, call.number, shown, labels, error))
@@ -61,8 +62,17 @@ def _noting(watcher: Watch, stand_in: StandIn) -> Callable[..., Any]:
     return claim
 
 
+def _copied(watcher: Watch, given: Any) -> Any:
+    """Copy the tensors among arguments, unseen by the watcher."""
+    watcher.busy = True
+    for key, tensor in list(leaves(given)):
+        given = replace(given, key, tensor.clone())
+    watcher.busy = False
+    return given
+
+
 def _shown(watcher: Watch, stand_in: StandIn, own: Function, given: Any) -> tuple[tuple[Shown, ...], str]:
-    """Run the stand-in on copies of the arguments, unseen by the watcher; return what it shows, or what is wrong.
+    """Run the stand-in, unseen by the watcher; return what it shows, or what is wrong.
 
     A stand-in that fails costs its points, with a warning and a reason, and leaves all others.
     """
@@ -72,8 +82,6 @@ def _shown(watcher: Watch, stand_in: StandIn, own: Function, given: Any) -> tupl
     sight = Sight(stand_in, own, lead)
     watcher.busy = True
     try:
-        for key, tensor in list(leaves(given)):
-            given = replace(given, key, tensor.clone())
         with torch.random.fork_rng(devices=[]):
             stand_in.by(sight, *given[0], **given[1])
     except Exception as error:
