@@ -166,6 +166,19 @@ ENTRIES = (
         targets=LANGUAGE_TARGETS,
     ),
     Entry(
+        name="shapes-flow",
+        summary="flow of affine couplings on pictures at half their size, 16 x 16",
+        world="shapes",
+        model_class="anylens.zoo.nets.flow:RealNVP",
+        measure="shapes_flow",
+        targets=(
+            Target(score="ratio", at_most=0.9, unit="of a Gaussian's bits per dimension"),
+            Target(score="inverse_error", at_most=1e-4),
+        ),
+        samples=2048,
+        light=128,
+    ),
+    Entry(
         name="grammar-mamba2",
         summary="state space model with heads that goes on with sentences of a small grammar",
         world="grammar",

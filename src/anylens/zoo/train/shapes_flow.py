@@ -1,6 +1,6 @@
 """Trains `shapes-flow`: a flow of affine couplings on 16 x 16 pictures, in plain PyTorch.
 
-Run `python -m anylens.zoo.train.shapes_flow`; it takes about 10 minutes on one core.
+Run `python -m anylens.zoo.train.shapes_flow`; it takes about 4 minutes on one core.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def plan_of(steps: int, seed: int) -> Plan:
     return Plan(steps=steps, seed=seed, learning_rate=1e-3, warmup=warmup, weight_decay=0.0, average=0.99)
 
 
-SCRIPT = Script(name="shapes-flow", steps=3000, batch=BATCH, plan_of=plan_of, train=train)
+SCRIPT = Script(name="shapes-flow", steps=1500, batch=BATCH, plan_of=plan_of, train=train)
 
 if __name__ == "__main__":
     SCRIPT.main()
