@@ -1,6 +1,7 @@
 """The anatomy: what one watched forward pass says about a model, as frozen data."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
@@ -79,6 +80,25 @@ class BlockRecord:
     kind: str
     writes: tuple[str, ...]
     sums: tuple[int, ...] = ()  # how many of the writes each add on the stream adds at once
+
+    @property
+    def mids(self) -> tuple[str, ...]:
+        """The names of the stream's states between its adds, in order."""
+        kinds, rest = [], list(self.writes)
+        for count in self.sums[:-1]:
+            kinds.append(frozenset(rest[:count]))
+            del rest[:count]
+        return mid_names(kinds)
+
+
+def mid_names(kinds: Sequence[frozenset[str]]) -> tuple[str, ...]:
+    """Name the states behind all adds but the last, given the kinds of writes that each add adds."""
+    found: list[str] = []
+    for number, some in enumerate(kinds):
+        crossed = "cross_attn" in some and number > 0 and "hook_resid_mid_cross" not in found
+        again = f"hook_resid_mid[{number}]" if "hook_resid_mid" in found else "hook_resid_mid"
+        found.append("hook_resid_mid_cross" if crossed else again)
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,10 @@ def _add_result(draft: Draft, name: str, one: Attention, z: View) -> None:
     tap = inside_tap(draft.trace, merge, "result")
     tap = Tap(tap.path, tap.side, tap.slot, tap.rule, tap.turn, tap.calls, tap.within, heads=shape[-2])
     axes = (*z.axes[:-1], "d_model")
+    scope = draft.trace.scope(merge)
+    entered = next((draft.trace.values[v].shape for v in scope.inputs.values()), ()) if scope else ()
+    if not z.folded and len(entered) == len(shape) - 1:  # positions cut into pieces inside are whole again
+        shape = (*entered[:-1], *shape[-2:])
     dtype = draft.trace.values[one.z.value].dtype
     layout = _unfolding(z, axes)
     lead = draft.lead if layout else None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from anylens.anatomy.anatomy import mid_names
 from anylens.anatomy.attention_points import add_attention
 from anylens.anatomy.draft import Draft
 from anylens.anatomy.feedforward import read_feedforward
@@ -64,16 +65,10 @@ def _add_mids(draft: Draft, base: str, block: Block, axes: Axes) -> None:
             else "its blocks write to the stream once"
         )
         draft.lack(f"{base}.hook_resid_mid", why)
-    crossed = False
     between = block.sums[:-1]
-    for number, one in enumerate(between):
-        cross = any(write.kind == "cross_attn" for write in one.writes)
-        if cross and not crossed and number:
-            draft.value(f"{base}.hook_resid_mid_cross", one.after, axes)
-            crossed = True
-            continue
-        plain = f"{base}.hook_resid_mid"
-        draft.value(plain if plain not in draft.points else f"{plain}[{number}]", one.after, axes)
+    names = mid_names([frozenset(write.kind for write in one.writes) for one in between])
+    for name, one in zip(names, between, strict=True):
+        draft.value(f"{base}.{name}", one.after, axes)
 
 
 def _add_carried(draft: Draft, base: str, block: Block, axes: Axes) -> None:

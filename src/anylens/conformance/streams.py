@@ -43,6 +43,7 @@ def ways(subject: Subject, tally: Tally) -> Iterator[Way]:
             _in_turn({name: last[name] for name in names if _plain(last[name]) in WRITES}, block.writes)
         )
         mids = [name for name in names if _plain(last[name]) in MIDS]
+        mids.sort(key=lambda name: block.mids.index(last[name]) if last[name] in block.mids else 0)
         states = [f"{base}.hook_resid_pre", *mids, f"{base}.hook_resid_post"]
         if block.kind == "transition" or len(writes) < max(len(block.writes), 1):
             exempt.append(base)
