@@ -182,7 +182,9 @@ def test_an_edit_of_some_steps_is_what_a_plain_hook_makes_of_them(made):
 
 def test_cross_attention_by_token_and_step(made):
     pipe, lens = made
-    patterns = [point for point in lens.points if "cross_attn.hook_pattern" in point and "unet.down.0." in point]
+    patterns = [
+        point for point in lens.points if "cross_attn.hook_pattern" in point and "unet.down.0." in point
+    ]
     cross = [point for point in patterns if lens.points[point].shape[-1] == 11]
     _, steps = lens.record("ab", points=cross[0], **settings())
     stacked = steps.stack(cross[0])
@@ -288,3 +290,27 @@ def test_what_cannot_be_watched_says_so():
     with pytest.raises(ValueError, match="image") as caught:
         anylens.attach(upscale)
     assert "Pass example=" in "".join(caught.value.__notes__)
+
+
+def test_a_model_that_was_exchanged_is_noticed():
+    pipe = pipelines.unconditional()
+    lens = anylens.attach(pipe)
+    unet, pipe.unet = pipe.unet, pipelines.unconditional().unet
+    with pytest.raises(RunError, match="another module"), lens.hooks({"hook_out": anylens.scale(0)}):
+        pass
+    with pytest.raises(RunError, match="another module"):
+        lens.iterate(**settings())
+    pipe.unet = unet
+    assert len(lens.record(points="hook_out", **settings())[1]) == STEPS
+
+
+def test_a_model_is_watched_as_it_is_called(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANYLENS_CACHE", str(tmp_path))
+    pipe = pipelines.unconditional()
+    given = (torch.randn(2, 3, 8, 8), 3)
+    for lens in (anylens.attach(pipe), anylens.attach(pipe.unet, given), anylens.attach(pipe)):
+        example = given if lens.model is pipe.unet else ()  # the pipeline asks the model for a tuple
+        options = {} if example else settings()
+        assert len(lens.record(*example, points="hook_out", **options)[1]) == (1 if example else STEPS)
+    _, cache = anylens.attach(pipe.unet).run_with_cache(*given, points="hook_out")
+    assert cache["hook_out"].shape == given[0].shape

@@ -43,7 +43,9 @@ def attach(
         _expect_plain(module)
     if method is not None:
         if pipeline:
-            raise AttachError("attach takes a method of one model, and was given a pipeline. Pass the model in it.")
+            raise AttachError(
+                "attach takes a method of one model, and was given a pipeline. Pass the model in it."
+            )
         model = through(model, method)
     if not isinstance(family, (Family, str, type(None))):
         raise FamilyError(f"family takes a family or the name of one, and was given {type(family).__name__}.")

@@ -43,7 +43,7 @@ class Lens:
         self.family = family
         self.stand_ins = stand_ins_of(family, model)  # those for functions of Python
         self.processor: Any = None  # what turns raw input into tensors; `anylens.load` brings it
-        self.world: Any = None  # for a model of the zoo, the world that it was trained on; `anylens.load` brings it
+        self.world: Any = None  # what a model of the zoo was trained on; `anylens.load` brings it too
         self._anatomy = self._named(anatomy) if anatomy is not None else None
         self._points: Points | None = None
         self._attached = True
@@ -98,7 +98,7 @@ class Lens:
             raise AttachError(
                 f"The call never entered {type(self.model).__name__}, so nothing could be watched."
             )
-        found = derive(trace, key_of(self.model, self.stand_ins), versions(), self.stand_ins)
+        found = derive(trace, key_of(self.model, self.stand_ins, kwargs), versions(), self.stand_ins)
         remember(found)  # as behaviour shows it; what a family calls things is not kept
         self._anatomy = self._named(found)
         self._points = None
@@ -199,18 +199,15 @@ class Lens:
 
         At each pause `step.index`, `step.timestep` and the like say where the run is; `step.edit(...)` edits the step
         about to run; `step.cache[...]` and `step.latents` let it run and show what it had; `step.stop()` and leaving
-        the loop end the run. The run goes on in a thread of its own, and only while the loop waits for it.
-
-        Args:
-            As for `record`.
-
-        Raises:
-            What the run raises, at the pause it was going to.
+        the loop end the run. The run goes on in a thread of its own, and only while the loop waits for it; what it
+        raises is raised at the pause it was going to. The arguments are those of `record`.
         """
         given, method = called(args, kwargs, method)
         self._know(given, method)
         clock, moved = self._clock(step), targets(to)
-        host = Host(clock, lambda hooks: self._runs(self._edits(hooks, clock)), self.points.aliases)
+        host = Host(
+            clock, lambda hooks: self._runs(self._edits(hooks, clock)), self.points.aliases, self._whole
+        )
         looks = [Look(host, Trail(point, Chooser()), moved) for point in self.points.select(points)]
         plan = self._edits(hooks or {}, clock)
         for look in looks:
@@ -273,6 +270,11 @@ class Lens:
         """Return a clock that counts the calls of the step module: the one at a path, or the lens's own."""
         own = self.family.step_of(self.model) if self.family is not None and path is None else ""
         return Clock(step_module(self.model, path or own))
+
+    @property
+    def _whole(self) -> nn.Module:
+        """All that a run may go through, as one module."""
+        return self.model
 
     def _scheduler(self) -> Any:
         """Return what makes a step of the latents, where there is such a thing."""

@@ -7,7 +7,7 @@ Each model that the call enters becomes a part with a lens of its own, known by 
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -29,6 +29,7 @@ from anylens.running.examples import Arguments
 from anylens.running.run import Run, Tally
 from anylens.running.sites import Plan, Site
 from anylens.running.step import TIMES, Step, read_step
+from anylens.running.wiring import module_at
 
 FEW_STEPS = 4  # of denoising, while a pipeline is watched: some schedulers make no fewer
 
@@ -64,7 +65,7 @@ class PipelineLens(Lens):
         for path, entry in found.items():
             self.examples[path] = entry.given
             family = family_for(entry.module)
-            known = recall(key_of(entry.module, stand_ins_of(family, entry.module)))
+            known = recall(key_of(entry.module, stand_ins_of(family, entry.module), entry.given[1]))
             self.parts[path] = lens = Lens(entry.module, anatomy=known, family=family)
             if known is None:
                 lens.watch(entry.given)
@@ -88,6 +89,17 @@ class PipelineLens(Lens):
 
     def _aliases(self) -> Mapping[str, str]:
         return self.family.aliases if self.family is not None else {}
+
+    def _expect_attached(self) -> None:
+        """Refuse a pipeline whose models are others than those attached to: edits would have no effect."""
+        super()._expect_attached()
+        held = components(self.model)
+        for path, lens in self.parts.items():
+            name, _, inside = path.partition(".")
+            if name not in held or module_at(held[name], inside) is not lens.model:
+                raise RunError(
+                    f"{path} of {type(self.model).__name__} is another module than the one attached to. Attach again."
+                )
 
     def _target(self, method: Any) -> Any:
         found = getattr(self.model, method, None) if isinstance(method, str) else method or self.model
@@ -119,7 +131,7 @@ class PipelineLens(Lens):
         module = own if path is None else step_module(self._whole, path)
         return Clock(module, partial(self._read_step))
 
-    @cached_property
+    @property
     def _whole(self) -> nn.Module:
         """The components as the children of one module, to find paths in; it is never called."""
         whole = nn.Module()

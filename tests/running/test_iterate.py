@@ -272,8 +272,11 @@ def test_a_generation_token_by_token(decoder):
     assert torch.equal(iteration.output, plain)
     assert kinds == ["prefill"] + ["decode"] * 4
     assert torch.equal(torch.cat(tokens, dim=1), plain[:, :-1])
-    with pytest.raises(RunError, match="no latents"):
-        next(lens.iterate(example, method="generate", points=name, **GENERATE)).latents  # noqa: B018
+    with (
+        lens.iterate(example, method="generate", **GENERATE) as again,
+        pytest.raises(RunError, match="no latents"),
+    ):
+        next(again).latents  # noqa: B018
 
 
 def test_an_edit_changes_the_tokens_that_follow(decoder):

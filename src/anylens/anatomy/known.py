@@ -4,10 +4,11 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -34,12 +35,14 @@ def versions() -> tuple[tuple[str, str], ...]:
     return (("anylens", __version__), ("torch", str(torch.__version__)))
 
 
-def key_of(model: nn.Module, stand_ins: Iterable[StandIn] = ()) -> str:
+def key_of(
+    model: nn.Module, stand_ins: Iterable[StandIn] = (), given: Mapping[str, Any] = MappingProxyType({})
+) -> str:
     """Return a key that two models share when they run the same code on tensors of the same shapes.
 
     It takes in the classes, names and settings of all modules, the shapes and dtypes of parameters and buffers, the
-    config where the model has one, the versions of the libraries its classes come from, and the stand-ins that its
-    family has for functions.
+    config where the model has one, the versions of the libraries its classes come from, the stand-ins that its
+    family has for functions, and those keyword arguments that say what is returned, such as `return_dict=False`.
     """
     digest = hashlib.blake2s(digest_size=16)
 
@@ -56,6 +59,9 @@ def key_of(model: nn.Module, stand_ins: Iterable[StandIn] = ()) -> str:
         say(path, tuple(tensor.shape), tensor.dtype)
     say(_settings(getattr(model, "config", None)))
     say(getattr(vars(model).get("forward"), "__qualname__", ""))  # where it is not the class's own
+    say(
+        *sorted(f"{name}={value}" for name, value in given.items() if name.startswith(("return_", "output_")))
+    )
     return digest.hexdigest()
 
 

@@ -13,6 +13,11 @@ def active(root: int) -> Any:
     return (_RUNS.get() or {}).get(root)
 
 
+def all_active() -> list[Any]:
+    """Return all that is under way here."""
+    return list((_RUNS.get() or {}).values())
+
+
 @contextmanager
 def activated(root: int, run: Any) -> Iterator[None]:
     """Make `run` the one under way on a model, and what was before again afterwards."""

@@ -1,117 +1,40 @@
 """A run that pauses at each step and hands over: look, edit, change the latents or the scheduler, go on, or stop."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
+from torch import nn
 
 from anylens.anatomy.points import Point
-from anylens.core.errors import DtypeError, RunError, ShapeError
+from anylens.core.errors import RunError
 from anylens.core.tree import leaves, replace
 from anylens.running.actions import Hooks
 from anylens.running.capture import Cache, To, copied
 from anylens.running.clock import Clock
-from anylens.running.relay import Done, Relay
-from anylens.running.run import Run
+from anylens.running.pause import Hold, Pause
+from anylens.running.relay import Done, Halt, Relay
+from anylens.running.run import Run, runs_here
+from anylens.running.schedulers import catching
 from anylens.running.step import Step
 from anylens.running.steps import Steps, Trail
 from anylens.running.taps import under_way
-
-
-@dataclass
-class Hold:
-    """What the paused run and the one who looks at it share about a step."""
-
-    step: Step
-    cache: Cache
-    edits: list[Hooks] = field(default_factory=list)  # for this step
-    ended: bool = False
-    latents: torch.Tensor | None = None
-    changed: bool = False
-
-
-class Pause:
-    """A step at which the run has paused.
-
-    It has not run yet: an edit made now acts in this very step. Asking for `cache` or `latents` lets the run go on to
-    the end of the step and pause there.
-    """
-
-    def __init__(self, hold: Hold, host: "Host") -> None:
-        self._hold = hold
-        self._host = host
-
-    @property
-    def step(self) -> Step:
-        """The step: its number, kind, timestep, sigma, tokens, conditional rows; see `anylens.Step`."""
-        return self._hold.step
-
-    @property
-    def index(self) -> int:
-        """The number of the step, counted from 0."""
-        return int(self._hold.step)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("kind", "timestep", "sigma", "tokens", "conditional"):
-            return getattr(self._hold.step, name)
-        raise AttributeError(f"A paused step has no {name!r}.")
-
-    @property
-    def cache(self) -> Cache:
-        """What the step has at the points asked for, after all edits. The run goes on to the end of the step first."""
-        self._host.finish(self._hold)
-        return self._hold.cache
-
-    @property
-    def latents(self) -> torch.Tensor:
-        """What the scheduler made of the step; the run goes on to there first. Set it, and the run goes on with that.
-
-        Raises:
-            RunError: nothing in this run is a scheduler's step.
-            ShapeError, DtypeError: the new latents do not fit in the place of the old.
-        """
-        self._host.finish(self._hold)
-        if self._hold.latents is None:
-            raise RunError("This step has no latents: no scheduler made a step in it.")
-        return self._hold.latents
-
-    @latents.setter
-    def latents(self, new: Any) -> None:
-        old = self.latents
-        if not self._host.at_end_of(self._hold):
-            raise RunError("The run has gone on from this step; its latents are used up.")
-        if not isinstance(new, torch.Tensor) or new.dtype != old.dtype or new.device != old.device:
-            given = f"{new.dtype} on {new.device}" if isinstance(new, torch.Tensor) else type(new).__name__
-            raise DtypeError(f"Latents are {old.dtype} on {old.device}, and {given} was given.")
-        if new.shape != old.shape:
-            raise ShapeError(f"Latents have shape {list(old.shape)}, and {list(new.shape)} was given.")
-        self._hold.latents, self._hold.changed = new, True
-
-    def edit(self, hooks: Hooks | str, hook: Any = None) -> None:
-        """Edit one step: this one if it has not run yet (nothing of it was read), else the next.
-
-        `edit({"mid_block.hook_out": anylens.scale(0)})`, or `edit(name, hook)`. Edits for all steps go to
-        `iterate(hooks=...)`.
-        """
-        self._host.edit(self._hold, {hooks: hook} if isinstance(hooks, str) else hooks)
-
-    def stop(self) -> None:
-        """End the run here."""
-        self._host.relay.stop()
-
-    def __repr__(self) -> str:
-        return f"Pause at {self._hold.step!r}"
 
 
 class Host:
     """The paused run's side: it makes the holds, acts on the edits, and catches what the scheduler returns."""
 
     def __init__(
-        self, clock: Clock, make_runs: Callable[[Hooks], list[Run]], aliases: Mapping[str, str]
+        self,
+        clock: Clock,
+        make_runs: Callable[[Hooks], list[Run]],
+        aliases: Mapping[str, str],
+        whole: nn.Module,
     ) -> None:
         self.clock = clock
+        self.whole, self.around = whole, runs_here()
         self.make_runs = make_runs
         self.aliases = aliases
         self.relay: Relay
@@ -127,6 +50,7 @@ class Host:
 
     def entered(self, step: Step) -> None:
         """Halt where a step begins, and put in place what was asked for meanwhile."""
+        self.drop()
         self.end()
         self.now = Hold(step, Cache(self.aliases), self.next_edits)
         self.next_edits = []
@@ -144,8 +68,7 @@ class Host:
 
     def take_off(self) -> None:
         """Take off the edits of a step; RunError if one of them had no effect, as its point was not reached."""
-        edited, self._edited = self._edited, []
-        self._installed.close()
+        edited = self.drop()
         silent = [
             site.point.name for run in edited for site in run.plan.sites if not site.visits and site.edits
         ]
@@ -153,6 +76,12 @@ class Host:
             raise RunError(
                 f"{', '.join(silent[:3])} was not reached in this step, so the edit had no effect."
             )
+
+    def drop(self) -> list[Run]:
+        """Take off the edits of a step that may have been left by an exception; return the runs that made them."""
+        edited, self._edited = self._edited, []
+        self._installed.close()
+        return edited
 
     def end(self) -> None:
         """Halt where a step ends."""
@@ -169,39 +98,54 @@ class Host:
 
     @contextmanager
     def watching(self, scheduler: Any) -> Iterator[None]:
-        """Catch what a scheduler's `step` returns. Only this object's attribute is set, and it goes again."""
-        if scheduler is None:
+        """Catch what a scheduler's `step` returns. Whatever ends the run, edits of the step it ended in come off."""
+        self.scheduled = scheduler is not None
+        with self._installed, catching(scheduler, self.caught) if self.scheduled else nullcontext():
             yield
-            return
-        original, before = scheduler.step, dict(vars(scheduler))
 
-        def step(*args: Any, **kwargs: Any) -> Any:
-            result = original(*args, **kwargs)
-            found = next(iter(leaves(result)), None)
-            if found is None or self.now is None or self.now.ended:
-                return result
-            key, self.now.latents = found
-            self.end()
-            return replace(result, key, self.now.latents) if self.now.changed else result
-
-        self.scheduled = True
-        scheduler.step = step
-        try:
-            yield
-        finally:
-            if "step" in before:
-                scheduler.step = before["step"]
-            else:
-                del scheduler.step
+    def caught(self, result: Any) -> Any:
+        """Halt where the scheduler made its step, and return what goes on in the place of its result."""
+        found = next(iter(leaves(result)), None)
+        if found is None or self.now is None or self.now.ended:
+            return result
+        key, self.now.latents = found
+        self.end()
+        return replace(result, key, self.now.latents) if self.now.changed else result
 
     # -- called by who looks on ----------------------------------------------------------------------------------
 
+    def advance(self) -> Halt | Done:
+        """Let the run go on to its next halt.
+
+        Raises RunError if hooks on its models came or went around this call only: the run would not see them.
+        """
+        own = {id(module) for module in self.whole.modules()}
+        for run in set(self.around) ^ set(runs_here()):
+            if own & {id(module) for module in run.root.modules()}:
+                raise RunError(
+                    "Hooks were put on or taken off while the run was paused, and it does not see that. Use "
+                    "step.edit(...) or iterate(hooks=...), or have `with lens.hooks(...)` around the call of iterate "
+                    "and the whole loop."
+                )
+        return self.relay.advance()
+
     def finish(self, hold: Hold) -> None:
-        """Let the run go on to the end of a step."""
+        """Let the run go on to the end of a step; RunError if the run was ended before."""
+        if self.relay.over and not hold.ended:
+            raise RunError(
+                "The run was ended before this step was, so there is nothing to show of it. A run ends with what "
+                "iterate returned: keep that while its steps are used."
+            )
         while not hold.ended:
-            event = self.relay.advance()
+            event = self.advance()
             if isinstance(event, Done):
-                hold.ended, self.output = True, event.output
+                self.done(event)
+
+    def done(self, event: Done) -> None:
+        """Note that the run returned, which ends its last step."""
+        self.output = event.output
+        if self.now is not None:
+            self.now.ended = True
 
     def at_end_of(self, hold: Hold) -> bool:
         """Whether the run is paused at the end of this very step."""
@@ -213,6 +157,10 @@ class Host:
             raise RunError("The run has gone on from this step: edit the step at which it is paused.")
         self.make_runs(hooks)
         (self.next_edits if hold.ended else hold.edits).append(hooks)
+
+    def stop(self) -> None:
+        """End the run."""
+        self.relay.stop()
 
 
 class Iteration(Iterator[Pause]):
@@ -237,9 +185,9 @@ class Iteration(Iterator[Pause]):
             raise StopIteration
         try:
             while True:
-                event = self._relay.advance()
+                event = self._host.advance()
                 if isinstance(event, Done):
-                    self._host.output = event.output
+                    self._host.done(event)
                     raise StopIteration
                 if not event.what.ended:
                     return Pause(event.what, self._host)

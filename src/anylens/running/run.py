@@ -10,7 +10,7 @@ from torch import nn
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.functions import StandIn
 from anylens.core.errors import RunError
-from anylens.running.active import active
+from anylens.running.active import active, all_active
 from anylens.running.scopes import Scopes
 from anylens.running.sites import Leads, Plan, Site
 
@@ -80,6 +80,11 @@ class Run:
             self.tally.left -= 1
         if self.tally.stop_early and not self.tally.left:
             raise Enough
+
+
+def runs_here() -> list[Run]:
+    """Return the runs under way in this thread or task, on all models."""
+    return [run for run in all_active() if isinstance(run, Run)]
 
 
 def expect_visits(runs: Iterable[Run]) -> None:
