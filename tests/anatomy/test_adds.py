@@ -142,3 +142,18 @@ def test_a_mean_over_numbers_is_no_attention():
 
     lens = anylens.attach(nn.Sequential(Mean(), Mean()), torch.randn(2, 5, 8))
     assert not [name for name in lens.points.canonical if "pattern" in name]
+
+
+def test_weights_divided_again_after_the_softmax_are_no_pattern():
+    class Assigns(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q, self.k, self.v = (nn.Linear(6, 6) for _ in range(3))
+
+        def forward(self, x):
+            weights = (self.q(x) @ self.k(x).transpose(1, 2)).softmax(1)
+            return (weights / (weights.sum(-1, keepdim=True) + 1)) @ self.v(x)
+
+    x = torch.randn(2, 5, 6)
+    lens = anylens.attach(Assigns().eval(), x)
+    assert not [name for name in lens.points.canonical if name.endswith("hook_pattern")]

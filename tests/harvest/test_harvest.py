@@ -65,7 +65,7 @@ def test_rows_are_what_the_model_has_there(vit, tmp_path):
         (torch.arange(17) % 5 == 0, [0, 5, 10, 15]),
         (lambda given: given["pixel_values"].new_ones(3, 17).cumsum(1) > 15, [15, 16]),
     ],
-    ids=str,
+    ids=["all", "first", "patches", "slice", "indices", "mask", "function"],
 )
 def test_positions(vit, tmp_path, positions, kept):
     data = pictures(2)

@@ -148,7 +148,10 @@ def _products_before(trace: Trace, softmax: Op) -> Iterator[Op]:
 
 
 def _products_after(trace: Trace, softmax: Op) -> Iterator[tuple[Op, int]]:
-    """Yield the products that a softmax feeds through cheap functions, with the operand it arrives at."""
+    """Yield the products that a softmax feeds through cheap functions, with the operand it arrives at.
+
+    Weights that are divided by another tensor are no softmax any more.
+    """
     todo, seen = [(value, 0) for value in softmax.outputs[:1]], set[int]()
     while todo:
         value, depth = todo.pop(0)
@@ -158,5 +161,5 @@ def _products_after(trace: Trace, softmax: Op) -> Iterator[tuple[Op, int]]:
         for op in trace.readers.get(value, ()):
             if _is_product(trace, op):
                 yield op, op.inputs.index(value)
-            elif op.function in CHEAP - REDUCTIONS:
+            elif op.function in CHEAP - REDUCTIONS and not (op.function == "div" and len(op.inputs) > 1):
                 todo += [(target, depth + 1) for target in op.outputs]
