@@ -179,6 +179,17 @@ ENTRIES = (
         light=128,
     ),
     Entry(
+        name="shapes-clip",
+        summary="contrastive encoders of 32 x 32 pictures and of their captions",
+        world="shapes",
+        model_class="transformers:CLIPModel",
+        processor_class="transformers:CLIPProcessor",
+        processor_files=("processor_config.json", "tokenizer.json", "tokenizer_config.json"),
+        measure="shapes_clip",
+        targets=(Target(score="caption_first", at_least=0.9, unit="%"),),
+        light=256,
+    ),
+    Entry(
         name="grammar-mamba2",
         summary="state space model with heads that goes on with sentences of a small grammar",
         world="grammar",
