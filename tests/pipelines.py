@@ -50,7 +50,8 @@ def stable_diffusion(scheduler: str = "DDIMScheduler") -> Any:
     )  # fmt: skip
     pipe = diffusers.StableDiffusionPipeline(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
-        scheduler=getattr(diffusers, scheduler)(num_train_timesteps=1000, **options), safety_checker=None, feature_extractor=None,
+        scheduler=getattr(diffusers, scheduler)(num_train_timesteps=1000, **options), safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
     )  # fmt: skip
     return _quiet(pipe)
