@@ -8,6 +8,7 @@ from torch import nn
 import anylens
 from anylens.conformance import Sampling, check
 from anylens.core.errors import AttachError, RunError, UnknownPointError
+from anylens.pipelines import noise_level, scheduled_time
 from tests import pipelines
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -314,3 +315,49 @@ def test_a_model_is_watched_as_it_is_called(tmp_path, monkeypatch):
         assert len(lens.record(*example, points="hook_out", **options)[1]) == (1 if example else STEPS)
     _, cache = anylens.attach(pipe.unet).run_with_cache(*given, points="hook_out")
     assert cache["hook_out"].shape == given[0].shape
+
+
+def test_a_picture_that_keeps_most_of_itself_leaves_few_steps_to_watch():
+    import diffusers
+
+    pipe = diffusers.StableDiffusionImg2ImgPipeline(**pipelines.stable_diffusion().components)
+    pipe.set_progress_bar_config(disable=True)
+    given = {"prompt": "ab", "image": torch.rand(1, 3, 16, 16), "strength": 0.2, "num_inference_steps": 10}
+    lens = anylens.attach(pipe, given)
+    _, steps = lens.record(given, points=MID)
+    assert [step.index for step in steps.indices(MID)] == [0, 1]
+
+
+def test_the_denoiser_is_told_from_a_model_that_prepares_what_it_takes():
+    import diffusers
+
+    pipe = pipelines.stable_diffusion()
+    beside = diffusers.ControlNetModel.from_unet(
+        pipe.unet, conditioning_embedding_out_channels=(8, 16), load_weights_from_unet=False
+    ).eval()
+    parts = {name: part for name, part in pipe.components.items() if name != "image_encoder"}
+    both = diffusers.StableDiffusionControlNetPipeline(
+        controlnet=beside, requires_safety_checker=False, **parts
+    )
+    both.set_progress_bar_config(disable=True)
+    given = {"prompt": "ab", "image": torch.rand(1, 3, 16, 16)}
+    lens = anylens.attach(both, given)
+    assert lens.step_part == "unet"
+    names = [MID, "controlnet.mid_block.hook_out"]
+    _, steps = lens.record(given, points=names, **settings())
+    assert [steps.indices(name) for name in names] == [list(range(STEPS))] * 2
+
+
+@pytest.mark.parametrize("given", [lambda t: t / 1000, lambda t: t.bfloat16() / 1000, lambda t: t.bfloat16()])
+def test_a_time_that_a_model_is_given_in_other_units_is_the_schedulers(given):
+    import diffusers
+
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(28)
+    for place, (time, sigma) in enumerate(zip(scheduler.timesteps, scheduler.sigmas, strict=False)):
+        scheduler._step_index = place or None
+        found = scheduled_time(scheduler, float(given(time)))
+        assert found == float(time)
+        assert noise_level(scheduler, found) == float(sigma)
+    assert scheduled_time(scheduler, 1500.0) == 1500.0
+    assert scheduled_time(None, 3.0) == 3.0

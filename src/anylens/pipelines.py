@@ -6,7 +6,7 @@ Each model that the call enters becomes a part with a lens of its own, known by 
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -31,6 +31,7 @@ from anylens.running.sites import Plan, Site
 from anylens.running.step import TIMES, Step, read_step
 from anylens.running.wiring import module_at
 
+ROUNDED = 2**-7  # what bfloat16, twice, makes of a number at most, in proportion
 FEW_STEPS = 4  # of denoising, while a pipeline is watched: some schedulers make no fewer
 
 
@@ -57,7 +58,11 @@ class PipelineLens(Lens):
 
     def watch(self, given: Arguments, method: Any = None) -> Any:
         """Run the pipeline once, for few steps, see which models it enters, and watch each."""
-        found = _seen(self.model, self._target(method), given)
+        try:
+            found = _seen(self.model, self._target(method), given)
+        except Exception as error:
+            error.add_note(f"anylens ran {type(self.model).__name__} once to watch it.")
+            raise
         if not found:
             raise AttachError(
                 f"The call never entered a model of {type(self.model).__name__}, so nothing could be watched."
@@ -69,9 +74,7 @@ class PipelineLens(Lens):
             self.parts[path] = lens = Lens(entry.module, anatomy=known, family=family)
             if known is None:
                 lens.watch(entry.given)
-        timed = [path for path, entry in found.items() if _has_time(entry)]
-        most = max(found, key=lambda path: found[path].count)
-        self.step_part = timed[0] if timed else most
+        self.step_part = _denoiser(found)
         self._anatomy, self._points = joined({path: lens.anatomy for path, lens in self.parts.items()}), None
         return self._anatomy
 
@@ -143,15 +146,38 @@ class PipelineLens(Lens):
     ) -> Step:
         """Add to what a call shows what the scheduler and the family know."""
         step = read_step(number, module, args, kwargs)
-        sigma = noise_level(self._scheduler(), step.timestep)
+        scheduler = self._scheduler()
+        time = scheduled_time(scheduler, step.timestep)
+        sigma = noise_level(scheduler, time)
         rows = None
         if self.family is not None and self.family.conditional is not None:
             rows = self.family.conditional(self.model, dict(arguments.named(module, args, kwargs)))
-        return step.knowing(sigma=sigma, conditional=None if rows is None else tuple(map(bool, rows)))
+        return step.knowing(
+            timestep=time, sigma=sigma, conditional=None if rows is None else tuple(map(bool, rows))
+        )
 
     def _scheduler(self) -> Any:
         found = getattr(self.model, "scheduler", None)
         return found if callable(getattr(found, "step", None)) else None
+
+
+def scheduled_time(scheduler: Any, timestep: float | None) -> float | None:
+    """Return the scheduler's own time that a model was called with: some are given it rounded, or as a share of all.
+
+    Where both could be meant, as with 1, the place that the scheduler is at says which.
+    """
+    times, config = getattr(scheduler, "timesteps", None), getattr(scheduler, "config", None)
+    if timestep is None or not isinstance(times, torch.Tensor) or not times.numel():
+        return timestep
+    found = []
+    for scale in (1.0, float(getattr(config, "num_train_timesteps", 1.0))):
+        place = int((times.double() - timestep * scale).abs().argmin())
+        near = float(times[place])
+        if abs(near - timestep * scale) <= ROUNDED * max(1.0, abs(near)):
+            found.append((near, place))
+    at = getattr(scheduler, "step_index", None) or getattr(scheduler, "begin_index", None) or 0
+    known = [near for near, place in found if place == at] or [near for near, _ in found]
+    return known[0] if known else timestep
 
 
 def noise_level(scheduler: Any, timestep: float | None) -> float | None:
@@ -172,23 +198,42 @@ def noise_level(scheduler: Any, timestep: float | None) -> float | None:
     return None
 
 
+def _denoiser(found: dict[str, Entry]) -> str:
+    """Return the model whose calls are the steps: what is given a time, or else what is called most.
+
+    Of several with a time it is the last before the first is called again: a model beside it that prepares what it
+    takes, such as a control net, is called before it in each step.
+    """
+    timed = [path for path in found if _has_time(found[path])]
+    if timed:
+        timed = [path for path in timed if found[path].first <= found[timed[0]].second]
+    most = max(found[path].count for path in timed or found)
+    return [path for path in timed or found if found[path].count == most][-1 if timed else 0]
+
+
 def _has_time(entry: Entry) -> bool:
     given = dict(arguments.named(entry.module, *entry.given))
     return any(given.get(name) is not None for name in TIMES)
 
 
 def _seen(pipeline: Any, call: Callable[..., Any], given: Arguments) -> dict[str, Entry]:
-    """Run a pipeline for few steps and return the first entry into each model; it stays as it was."""
+    """Run a pipeline for few steps and return the first entry into each model; it stays as it was.
+
+    Where so few leave nothing to do, as with a picture that keeps most of its strength, it runs for those asked for.
+    """
+    args, kwargs = given
+    names = list(signature(call).parameters)[len(args) :]
+    asked = int(kwargs.get("num_inference_steps") or FEW_STEPS + 1)
+    if "num_inference_steps" in names and asked > FEW_STEPS:
+        with suppress(Exception):  # the run as asked for will say
+            return _entered(pipeline, call, (args, {**kwargs, "num_inference_steps": FEW_STEPS}))
+    return _entered(pipeline, call, given)
+
+
+def _entered(pipeline: Any, call: Callable[..., Any], given: Arguments) -> dict[str, Entry]:
     args, kwargs = own_copy(*given)
-    names = signature(call).parameters
-    if "num_inference_steps" in names:
-        kwargs["num_inference_steps"] = min(int(kwargs.get("num_inference_steps") or FEW_STEPS), FEW_STEPS)
     with untouched(pipeline), torch.no_grad(), entries(components(pipeline)) as found:
-        try:
-            call(*args, **kwargs)
-        except Exception as error:
-            error.add_note(f"anylens ran {type(pipeline).__name__} once to watch it.")
-            raise
+        call(*args, **kwargs)
     return found
 
 

@@ -319,3 +319,16 @@ def test_steps_in_which_a_point_is_not_reached_keep_their_numbers():
     assert steps.indices("always.hook_out") == list(range(6))
     _, steps = lens.record(loop, points="rare.hook_out", steps=[3, 0])
     assert steps.indices("rare.hook_out") == [3]
+
+
+def test_a_cache_that_the_model_makes_itself_is_a_prefill(made):
+    model, example, lens = made
+
+    def twice(**given):
+        first = model(**given, use_cache=True)
+        model(given["input_ids"][:, :1], past_key_values=first.past_key_values)
+        model(**given)
+
+    name = "blocks.0.hook_resid_post"
+    _, steps = lens.record(twice, example, points=name)
+    assert [step.kind for step in steps.indices(name)] == ["prefill", "decode", "call"]

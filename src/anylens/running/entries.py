@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
+from math import inf
 from typing import Any
 
 from torch import nn
@@ -14,18 +16,20 @@ from anylens.running.examples import Arguments
 
 @dataclass
 class Entry:
-    """A module that was entered from outside of all the others."""
+    """A module that was entered from outside of all the others: how often, and when, by the number of all entries."""
 
     module: nn.Module
     given: Arguments
     count: int = 0
+    first: float = inf
+    second: float = inf
 
 
 @contextmanager
 def entries(roots: Mapping[str, nn.Module]) -> Iterator[dict[str, Entry]]:
     """Note the entries into the modules of several roots while some code runs, by path."""
     found: dict[str, Entry] = {}
-    depth, handles, seen = [0], [], set[int]()
+    depth, number, handles, seen = [0], count(), [], set[int]()
 
     def hooks(path: str) -> tuple[Any, Any]:
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -33,7 +37,10 @@ def entries(roots: Mapping[str, nn.Module]) -> Iterator[dict[str, Entry]]:
             if depth[0] == 1:
                 if path not in found:
                     found[path] = Entry(module, own_copy(args, kwargs))
-                found[path].count += 1
+                entry, now = found[path], next(number)
+                entry.count += 1
+                entry.first = min(entry.first, now)
+                entry.second = now if entry.count == 2 else entry.second
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             depth[0] -= 1

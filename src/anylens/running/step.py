@@ -78,6 +78,8 @@ def read_step(number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dic
         known |= {"kind": "denoise", "timestep": float(torch.as_tensor(time).flatten()[0])}
     elif (cache := next((given[name] for name in CACHES if given.get(name) is not None), None)) is not None:
         known["kind"] = "decode" if _holds_something(cache) else "prefill"
+    elif given.get("use_cache") is True:
+        known["kind"] = "prefill"  # the model makes the cache itself
     return Step(number, **known)
 
 
