@@ -332,3 +332,21 @@ def test_a_cache_that_the_model_makes_itself_is_a_prefill(made):
     name = "blocks.0.hook_resid_post"
     _, steps = lens.record(twice, example, points=name)
     assert [step.kind for step in steps.indices(name)] == ["prefill", "decode", "call"]
+
+
+def test_two_recordings_in_one_folder_do_not_write_over_each_other(made, tmp_path):
+    _, example, lens = made
+    name = "blocks.1.hook_resid_post"
+    _, plain = lens.record(example, points=name, **SETTINGS)
+    _, first = lens.record(example, points=name, to=tmp_path, **SETTINGS)
+    _, second = lens.record(example, points=name, hooks={name: anylens.scale(0)}, to=tmp_path, **SETTINGS)
+    assert torch.equal(first.concat(name), plain.concat(name))
+    assert not second.concat(name).any()
+    with pytest.raises(RunError, match=r"pathlib\.Path"):
+        lens.record(example, points=name, to=str(tmp_path), **SETTINGS)
+
+
+def test_a_range_is_of_numbers():
+    for choose in (anylens.timesteps, anylens.sigmas):
+        with pytest.raises(RunError, match="takes two numbers"):
+            choose("noisy", 3)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,17 +37,18 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Target:
-    """A device and dtype for copies, and a folder if they go to disk."""
+    """A device and dtype for copies, and a folder if they go to disk, under names that no other recording has."""
 
     to: tuple[To, ...] = ()
     folder: Path | None = None
     count: Callable[[], int] = field(default_factory=lambda: itertools.count().__next__)
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
     def keep(self, value: torch.Tensor, name: str) -> torch.Tensor | Shelf:
         """Keep a value here or on disk; RunError if the disk does not take it."""
         if self.folder is None:
             return value
-        file = self.folder / f"{self.count():06d}.safetensors"
+        file = self.folder / f"{self.run}-{self.count():06d}.safetensors"
         part = file.with_suffix(".part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -66,4 +68,8 @@ def target_of(to: To | Path | tuple[To | Path, ...]) -> Target:
     if len(folders) > 1:
         raise RunError(f"to takes one folder, and was given {len(folders)}.")
     others = tuple(one for one in given if not isinstance(one, Path))
-    return Target(targets(others), folders[0] if folders else None)
+    try:
+        moved = targets(others)
+    except RunError as error:
+        raise RunError(f"{str(error).rstrip('.')}. A folder is a pathlib.Path.") from error
+    return Target(moved, folders[0] if folders else None)

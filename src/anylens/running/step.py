@@ -113,7 +113,10 @@ def sigmas(one: float, other: float) -> Callable[[Step], bool]:
 
 
 def _between(what: str, one: float, other: float) -> Callable[[Step], bool]:
-    low, high = sorted((float(one), float(other)))
+    try:
+        low, high = sorted((float(one), float(other)))
+    except (TypeError, ValueError):
+        raise RunError(f"{what}s takes two numbers, and was given {one!r} and {other!r}.") from None
 
     def chosen(step: Step) -> bool:
         known = getattr(step, what, None)
