@@ -8,7 +8,7 @@ WORKERS ?= 2
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types pytest format bench coverage check-models zoo zoo-check clean
+.PHONY: help setup demo test lint types pytest wide format bench coverage check-models zoo zoo-check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ types: $(READY) ## mypy, strict
 pytest: $(READY) ## the tests alone; ARGS="..." goes to pytest
 	@echo "== pytest"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+wide: $(READY) ## the tests that `make test` leaves out: more models, checked as others are
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m wide $(ARGS)
 
 format: $(READY) ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff check --fix $(SOURCES)

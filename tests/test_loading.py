@@ -146,7 +146,7 @@ def test_a_hub_id_offline_is_told_plainly():
         anylens.load("nobody/nothing")
 
 
-@pytest.mark.slow
+@pytest.mark.wide
 def test_a_hub_that_cannot_be_reached_is_told_plainly():
     script = (
         "import os; os.environ.update(HF_HUB_OFFLINE='0', HF_ENDPOINT='http://127.0.0.1:9')\n"

@@ -225,7 +225,7 @@ def test_names_of_parts(made):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "ddpm" else pytest.mark.slow) for name in CASES]
+    "name", [pytest.param(name, marks=() if name == "ddpm" else pytest.mark.wide) for name in CASES]
 )
 def test_every_check_holds_on_every_part(name, tmp_path, monkeypatch):
     monkeypatch.setenv("ANYLENS_CACHE", str(tmp_path))
