@@ -22,7 +22,7 @@ import transformers
 import anylens
 from anylens.conformance import CHECKS, Outcome, Report, check, compare, sampling
 from anylens.lens import Lens
-from tests.models import MODELS, smollm2
+from tests.models import MODELS, ROWS, smollm2
 
 OUT = Path("docs/conformance.md")
 REAL = "SmolLM2-135M"
@@ -89,7 +89,8 @@ def _makers() -> Iterator[tuple[str, Callable[[], Made]]]:
     file = smollm2()
     if file is not None:
         yield REAL, lambda: _loaded(file)
-    for name, make in MODELS.items():
+    rows = {f"{row}: {name}": make for row, makers in ROWS.items() for name, make in makers.items()}
+    for name, make in {**MODELS, **rows}.items():
         yield name, lambda make=make: _attached(make)
 
 

@@ -176,9 +176,7 @@ def hook_fires_twice(patch):
 
 
 def edit_dropped(patch):
-    patch.setattr(
-        run.Run, "visit", lambda self, site, tensor: (visit(site, tensor), self.reached(site))[1]
-    )
+    patch.setattr(run.Run, "visit", lambda self, site, tensor: (visit(site, tensor), self.reached(site))[1])
 
 
 def edit_of_operations_dropped(patch):

@@ -1,7 +1,7 @@
 """Every check holds on a tiny model of every class that the rows of families name.
 
-Few points are edited one by one here; `make check-models` edits more, and writes down what it found. Further variants of
-a class that is there already are left to `make wide`.
+Few points are edited one by one here; `make check-models` edits more, and writes down what it found. Further variants
+of a class that is there already are left to `make wide`.
 """
 
 import pytest

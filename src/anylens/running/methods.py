@@ -16,6 +16,8 @@ def through(model: nn.Module, method: str) -> nn.Module:
     seen = copy.copy(model)
     for name, held in vars(model).items():
         if name.startswith(("_forward_", "_backward_")) and isinstance(held, dict):
-            seen.__dict__[name] = OrderedDict()  # hooks: the model's own are on its forward, not on its methods
+            seen.__dict__[name] = (
+                OrderedDict()
+            )  # hooks: the model's own are on its forward, not on its methods
     seen.__dict__["forward"] = method_of(model, method)
     return seen
