@@ -228,7 +228,9 @@ def test_ctrl_c_while_the_run_computes_ends_it():
             calls.append(0)
             model(torch.ones(1, 2))
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a job in the background ignores Ctrl-C
     try:
         threading.Timer(0.45, _thread.interrupt_main).start()
         with pytest.raises(KeyboardInterrupt):
