@@ -8,6 +8,7 @@ from anylens.anatomy.points import Point
 from anylens.attaching import attach
 from anylens.core import __version__
 from anylens.core.errors import AnylensError
+from anylens.harvest.contrast import contrast
 from anylens.harvest.harvest import harvest
 from anylens.lens import Lens
 from anylens.loading import load
@@ -24,6 +25,7 @@ from anylens.running.interventions import (
 )
 from anylens.running.step import Step, sigmas, timesteps
 from anylens.running.steps import Steps
+from anylens.sae.steering import steer
 
 __all__ = [
     "Anatomy",
@@ -40,11 +42,13 @@ __all__ = [
     "add",
     "attach",
     "clamp_feature",
+    "contrast",
     "harvest",
     "load",
     "patch_from",
     "scale",
     "set_to",
     "sigmas",
+    "steer",
     "timesteps",
 ]

@@ -1,5 +1,6 @@
 """A lens: a model with its anatomy and its points. The run methods, nothing more."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -9,25 +10,24 @@ import torch
 from torch import nn
 
 from anylens.anatomy.anatomy import Anatomy
-from anylens.anatomy.derive import derive
-from anylens.anatomy.known import key_of, remember, versions
 from anylens.anatomy.lookup import Points
-from anylens.anatomy.observe import observe
-from anylens.core.errors import AnylensError, AttachError, RunError
+from anylens.core.errors import AttachError, RunError
 from anylens.families.family import Family, stand_ins_of
 from anylens.families.layouts import Layout
 from anylens.running.actions import Edit, Hooks, listed_hooks
 from anylens.running.capture import Cache, Capture, CaptureGraph, To, targets
 from anylens.running.choice import Choice, Chooser
 from anylens.running.clock import Clock, step_module
-from anylens.running.examples import Arguments, called, describe, method_of, unpack
+from anylens.running.examples import Arguments, called, method_of, unpack
 from anylens.running.iterate import Host, Iteration, Look
 from anylens.running.relay import Relay
 from anylens.running.run import Run, Tally, expect_visits
 from anylens.running.shelf import target_of
-from anylens.running.sites import Plan
+from anylens.running.sites import Plan, plan_with
+from anylens.running.splices import Coder, Splice, points_inside, splices_of
 from anylens.running.steps import Steps, Trail
 from anylens.running.taps import under_way
+from anylens.running.watched import watched
 
 
 class Lens:
@@ -46,6 +46,7 @@ class Lens:
         self.world: Any = None  # what a model of the zoo was trained on; `anylens.load` brings it too
         self._anatomy = self._named(anatomy) if anatomy is not None else None
         self._points: Points | None = None
+        self._splices: dict[str, Splice] = {}  # by the names that their points were given
         self._attached = True
 
     # -- what there is -------------------------------------------------------------------------------------------
@@ -67,7 +68,8 @@ class Lens:
     def points(self) -> Points:
         """The points of the model: a table when shown, a mapping from name to point, with `find` for globs."""
         if self._points is None:
-            self._points = Points(self.anatomy, self._aliases())
+            more, names = points_inside(self._splices)
+            self._points = Points(self.anatomy, {**self._aliases(), **names}, more=more)
         return self._points
 
     @property
@@ -83,23 +85,7 @@ class Lens:
 
     def watch(self, given: Arguments, method: Any = None) -> Anatomy:
         """Watch one forward on these arguments, and keep the anatomy it shows."""
-        args, kwargs = given
-        call = method_of(self.model, method)
-        try:
-            trace = observe(self.model, call, args, kwargs, self.stand_ins)
-        except AnylensError:
-            raise
-        except Exception as error:
-            error.add_note(
-                f"anylens ran {type(self.model).__name__} once to watch it, with {describe(given)}."
-            )
-            raise
-        if not trace.calls:
-            raise AttachError(
-                f"The call never entered {type(self.model).__name__}, so nothing could be watched."
-            )
-        found = derive(trace, key_of(self.model, self.stand_ins, kwargs), versions(), self.stand_ins)
-        remember(found)  # as behaviour shows it; what a family calls things is not kept
+        found = watched(self.model, method_of(self.model, method), given, self.stand_ins)
         self._anatomy = self._named(found)
         self._points = None
         return self._anatomy
@@ -136,8 +122,7 @@ class Lens:
         given = unpack(args, kwargs)
         self._know(given, method)
         cache = Cache(self.points.aliases)
-        plan = Plan()
-        moved = targets(to)
+        plan, moved = self._plan(), targets(to)
         for point in self.points.select(points):
             action = CaptureGraph(point, cache) if grad else Capture(point, cache, moved)
             plan.add(point, action, edits=grad)
@@ -242,6 +227,24 @@ class Lens:
         if clock.entries:
             expect_visits(runs)
 
+    def splice(self, coders: Mapping[str, Coder], *, error: bool = True) -> "Lens":
+        """Return a lens with autoencoders at some points; this lens, the model and the autoencoders stay as they are.
+
+        Each has further points, readable and editable in every run: `<point>.sae.hook_acts`, with the axis `feature`
+        last, `.sae.hook_recon` and `.sae.hook_error`. With `error` what an autoencoder does not explain is added back,
+        and while nothing is edited the model computes what it computes by itself; without, it goes on with the
+        reconstruction in every run. Gradients pass through the features; the error is a constant.
+
+        Raises:
+            UnknownPointError, AbsentPointError: a name that this model does not have.
+            ShapeError: an autoencoder takes rows of another width.
+        """
+        found = splices_of(coders, [self.points[name] for name in coders], keeps_error=error)
+        other = copy.copy(self)
+        other._splices = {**self._splices, **dict(zip(coders, found, strict=True))}
+        other._points = None
+        return other
+
     def detach(self) -> None:
         """End the use of this lens. Nothing of it is on the model, before or after."""
         self._attached = False
@@ -258,8 +261,11 @@ class Lens:
         if not self._attached:
             raise RunError("This lens was detached. Attach a new one.")
 
+    def _plan(self) -> Plan:
+        return plan_with(self._splices.values())
+
     def _edits(self, hooks: Hooks, clock: Clock) -> Plan:
-        plan = Plan()
+        plan = self._plan()
         for pattern, listed in listed_hooks(hooks):
             for point in self.points.select(pattern):
                 for hook in listed:

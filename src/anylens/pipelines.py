@@ -28,6 +28,7 @@ from anylens.running.entries import Entry, entries
 from anylens.running.examples import Arguments
 from anylens.running.run import Run, Tally
 from anylens.running.sites import Plan, Site
+from anylens.running.splices import points_inside
 from anylens.running.step import TIMES, Step, read_step
 from anylens.running.wiring import module_at
 
@@ -87,7 +88,9 @@ class PipelineLens(Lens):
                 for path, lens in self.parts.items()
                 for alias, name in lens.points.aliases.items()
             }
-            self._points = Points(self.anatomy, {**aliases, **self._aliases()}, home=self.step_part)
+            more, names = points_inside(self._splices)
+            named = {**aliases, **self._aliases(), **names}
+            self._points = Points(self.anatomy, named, home=self.step_part, more=more)
         return self._points
 
     def _aliases(self) -> Mapping[str, str]:

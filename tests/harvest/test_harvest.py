@@ -12,7 +12,7 @@ import torch
 
 import anylens
 from anylens.core.errors import AxisError, StoreError
-from anylens.harvest import Store, harvest
+from anylens.harvest import Batches, Live, Store, harvest
 from tests import models, pipelines
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -207,3 +207,31 @@ def test_a_harvest_that_is_killed_at_random_moments_loses_and_doubles_nothing(tm
         )
         assert torch.equal(one, other)
     found[0].check()
+
+
+def test_live_rows_are_those_of_a_store_and_resume_exactly(vit, tmp_path):
+    data = pictures(count=4)
+    store = harvest(vit, data, points=NAME, to=tmp_path / "rows", progress=False)
+    kept = torch.cat([rows.values for rows in all_rows(store)])
+    live = Live(vit, data, point=NAME)
+    assert sum(live.sizes) == len(kept)
+    rows = [live.read(block, 0, live.sizes[block]) for block in (2, 0, 3, 1)]
+    by_sample = torch.cat([rows[n].values for n in (1, 3, 0, 2)])
+    assert torch.equal(by_sample, kept)
+    assert torch.cat([rows[n].sample for n in (1, 3, 0, 2)]).unique().tolist() == list(range(12))
+    whole = [batch.values for batch in Batches(live, 16, mixing=64)]
+    batches = Batches(live, 16, mixing=64)
+    walk = iter(batches)
+    next(walk), next(walk)
+    place = batches.place()
+    later = Batches(Live(vit, data, point=NAME), 16, mixing=64)
+    later.go_to(place)
+    assert torch.equal(torch.cat([batch.values for batch in later]), torch.cat(whole[2:]))
+
+
+def test_live_rows_refuse_inputs_of_other_sizes(vit):
+    live = Live(vit, [*pictures(count=1), *pictures(count=1, batch=2)], point=NAME)
+    with pytest.raises(StoreError, match="harvest them into a folder"):
+        live.read(1, 0, 1)
+    with pytest.raises(StoreError, match="at least one"):
+        Live(vit, [], point=NAME)

@@ -45,16 +45,24 @@ class Points(Mapping[str, Point]):
     found by name or by a glob that has `.op.` in it.
     """
 
-    def __init__(self, anatomy: Anatomy, aliases: Mapping[str, str] | None = None, *, home: str = "") -> None:
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        aliases: Mapping[str, str] | None = None,
+        *,
+        home: str = "",
+        more: Iterable[Point] = (),
+    ) -> None:
         self.anatomy = anatomy
+        self.more = tuple(more)  # points that are not the model's own: inside what was spliced in
         self.aliases = dict(aliases or {})
         self.home = home  # the part in which names without a part are looked for as well
         self._groups: dict[tuple[str, ...], tuple[Point, ...]] = {}
 
     @cached_property
     def canonical(self) -> dict[str, Point]:
-        """The points that carry a name of the canonical table."""
-        return {point.name: point for point in self.anatomy.canonical}
+        """The points that carry a name of the canonical table, and those inside what was spliced in."""
+        return {point.name: point for point in (*self.anatomy.canonical, *self.more)}
 
     @cached_property
     def native(self) -> dict[str, Point]:

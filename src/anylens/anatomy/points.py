@@ -8,7 +8,7 @@ from anylens.core.axes import Axes, Layout
 from anylens.core.names import split_block
 from anylens.core.tree import Key, show
 
-Kind = Literal["canonical", "native", "op"]
+Kind = Literal["canonical", "native", "op", "spliced"]
 
 
 @dataclass(frozen=True)

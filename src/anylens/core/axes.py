@@ -15,6 +15,11 @@ Back = Callable[[torch.Tensor], torch.Tensor]
 _POSITIONS = ("pos", "query_pos")
 
 
+def feature_axis(axes: Axes) -> int:
+    """Return the axis of a value's features: the channels of a picture, else the last."""
+    return axes.index("channel") if "channel" in axes else len(axes) - 1
+
+
 def _same(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 

@@ -5,18 +5,13 @@ from typing import Any
 
 import torch
 
-from anylens.core.axes import Axes
+from anylens.core.axes import Axes, feature_axis
 from anylens.core.errors import AxisError, StoreError
 from anylens.families.layouts import Layout
 from anylens.store.rows import Rows
 
 NAMED = ("all", "first", "patches", "attended")
 Positions = str | int | slice | Sequence[int] | torch.Tensor | Callable[[Any], torch.Tensor]
-
-
-def feature_axis(axes: Axes) -> int:
-    """Return the axis that becomes the width of a row: the channels of a picture, else the last."""
-    return axes.index("channel") if "channel" in axes else len(axes) - 1
 
 
 def row_axes(axes: Axes) -> Axes:

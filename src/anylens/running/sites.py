@@ -1,7 +1,8 @@
 """Sites: where a run stops to act, grouped by the module that has to be hooked for it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 
@@ -10,8 +11,10 @@ from anylens.anatomy.points import Point, Tap
 from anylens.core.axes import Back
 from anylens.core.errors import RunMismatchError
 from anylens.running.actions import Action
+from anylens.running.active import at_rest
 from anylens.running.capture import CaptureGraph
 from anylens.running.clock import Clock
+from anylens.running.splices import Splice
 from anylens.running.step import ONLY, Step
 
 Leads = dict[str, tuple[int, ...]]
@@ -35,6 +38,15 @@ class Site:
     origins: list["Site"] = field(
         default_factory=list
     )  # of the runs that were joined, reached when this one is
+
+    def place(self, action: Action, clock: Clock | None) -> None:
+        """Put an action in its place: what edits before splices, and these before what looks."""
+        for number, (one, _) in enumerate(self.actions):
+            if isinstance(one, Spliced) and isinstance(action, Spliced) and one.splice is action.splice:
+                self.actions[number] = (Spliced(one.splice, one.plan.joined(action.plan)), None)
+                return
+        later = (n for n, (one, _) in enumerate(self.actions) if _rank(one) > _rank(action))
+        self.actions.insert(next(later, len(self.actions)), (action, clock))
 
     def credit(self) -> None:
         """Count a visit, for the runs around this one too."""
@@ -66,6 +78,10 @@ class Site:
             if new is not None:
                 value, changed = new, True
         return _kept_alike(back(value), tensor) if changed else None
+
+
+def _rank(action: Action) -> int:
+    return 2 if action.looks else int(isinstance(action, Spliced))
 
 
 def _kept_alike(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
@@ -119,9 +135,13 @@ def _view(point: Point, tensor: torch.Tensor, leads: Leads) -> tuple[torch.Tenso
 
 @dataclass
 class Plan:
-    """The sites of a run, in the order in which they were asked for; the last of a tap acts last."""
+    """The sites of a run, in the order in which they were asked for; the last of a tap acts last.
+
+    `splices` are those of the lens, by the names of the points inside them.
+    """
 
     by_name: dict[str, Site] = field(default_factory=dict)
+    splices: Mapping[str, Splice] = field(default_factory=dict)
 
     @property
     def sites(self) -> list[Site]:
@@ -129,18 +149,21 @@ class Plan:
         return list(self.by_name.values())
 
     def add(self, point: Point, action: Action, *, edits: bool, clock: Clock | None = None) -> None:
-        """Act at a point: edits first, in order, then what looks: a captured value is what the model goes on with.
+        """Act at a point: edits first, in order, then splices, then what looks: it sees what the model goes on with.
 
         Where anything edits, the tap that all readers see is used for all.
         """
+        if point.name in self.splices:
+            splice = self.splices[point.name]
+            inner = Spliced(splice, Plan())
+            inner.plan.add(point, action, edits=edits, clock=clock)
+            self.add(splice.base, inner, edits=True)
+            return
         site = self.by_name.get(point.name)
         if site is None:
             tap = point.tap if edits or point.reader is None else point.reader
-            self.by_name[point.name] = Site(point, tap, [(action, clock)], edits)
-            return
-        first_look = next((n for n, (one, _) in enumerate(site.actions) if one.looks), len(site.actions))
-        place = len(site.actions) if action.looks else first_look
-        site.actions.insert(place, (action, clock))
+            site = self.by_name[point.name] = Site(point, tap, [], edits)
+        site.place(action, clock)
         site.edits = site.edits or edits
         site.tap = site.point.tap if site.edits else site.tap
 
@@ -155,8 +178,32 @@ class Plan:
 
     def clocks(self) -> list[Clock]:
         """Return the clocks that its actions go by."""
-        found = (clock for site in self.sites for _, clock in site.actions if clock is not None)
-        return list(dict.fromkeys(found))
+        found: dict[Clock, None] = {}
+        for site in self.sites:
+            for action, clock in site.actions:
+                inner = action.plan.clocks() if isinstance(action, Spliced) else []
+                found |= dict.fromkeys([*inner, *([] if clock is None else [clock])])
+        return list(found)
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """Takes the value through a splice, and does what its plan says at the points inside."""
+
+    splice: Splice
+    plan: Plan
+    looks: ClassVar[bool] = False
+
+    def __call__(self, value: torch.Tensor, _: Step) -> torch.Tensor | None:
+        """Visit the sites inside. Models that the coder calls run without hooks of any run."""
+        names = {last: point.name for last, point in self.splice.points.items()}
+
+        def visit(last: str, inner: torch.Tensor) -> torch.Tensor | None:
+            site = self.plan.by_name.get(names[last])
+            return site.visit(inner) if site is not None else None
+
+        with at_rest():
+            return self.splice.through(value, visit)
 
 
 def group(sites: Iterable[Site]) -> dict[str, list[Site]]:
@@ -165,3 +212,13 @@ def group(sites: Iterable[Site]) -> dict[str, list[Site]]:
     for site in sites:
         found.setdefault(site.tap.path, []).append(site)
     return found
+
+
+def plan_with(splices: Iterable[Splice]) -> Plan:
+    """Return a plan that does nothing yet, but for splices that leave out their error."""
+    listed = list(dict.fromkeys(splices))
+    plan = Plan(splices={point.name: one for one in listed for point in one.points.values()})
+    for one in listed:
+        if not one.keeps_error:
+            plan.add(one.base, Spliced(one, Plan()), edits=True)
+    return plan

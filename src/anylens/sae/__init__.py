@@ -1,8 +1,21 @@
 """Sparse autoencoders on rows from any point: variants as their papers have them, the sparse step, files."""
 
-from anylens.sae.base import Sae, Terms
+from anylens.sae.base import Feature, Sae, Terms
 from anylens.sae.files import load, save
+from anylens.sae.steering import steer
 from anylens.sae.train import Settings, train
 from anylens.sae.variants import VARIANTS, make
 
-__all__ = ["VARIANTS", "Sae", "Settings", "Terms", "load", "make", "save", "train"]
+__all__ = [
+    "VARIANTS",
+    "Feature",
+    "Sae",
+    "Settings",
+    "Terms",
+    "contrast",
+    "load",
+    "make",
+    "save",
+    "steer",
+    "train",
+]

@@ -84,6 +84,14 @@ class Sae(nn.Module, ABC):
             progress: how far the training is, from 0 to 1, for what warms up.
         """
 
+    def feature(self, number: int) -> "Feature":
+        """Return one latent, to steer with. Raises ShapeError if there is no such."""
+        if not 0 <= number < self.d_sae:
+            raise ShapeError(
+                f"The autoencoder has latents 0 to {self.d_sae - 1}, and {number} was asked for."
+            )
+        return Feature(self, number)
+
     # -- using it ------------------------------------------------------------------------------------------------
 
     def encode(self, x: Float[Tensor, "*rows d_in"]) -> Float[Tensor, "*rows d_sae"]:
@@ -129,6 +137,27 @@ class Sae(nn.Module, ABC):
         grad = self.decoder.grad
         if grad is not None:
             grad.sub_((grad * self.decoder).sum(1, keepdim=True) * self.decoder)
+
+
+@dataclass(frozen=True, eq=False)
+class Feature:
+    """One latent of an autoencoder, as `sae.feature(12)` gives it."""
+
+    sae: Sae
+    number: int
+
+    @property
+    def direction(self) -> Tensor:
+        """What one unit of its activation adds to a row, in the model's own scale: `[d_in]`."""
+        direction: Tensor = (self.sae.decoder[self.number] / self.sae.scale).detach()
+        return direction
+
+    def activation(self, rows: Tensor) -> Tensor:
+        """Return its activation in rows `[..., d_in]`: `[...]`."""
+        return self.sae.encode(rows)[..., self.number]
+
+    def __repr__(self) -> str:
+        return f"feature {self.number} of {self.sae.d_sae}"
 
 
 def dense_terms(sae: Sae, x_BD: Tensor, acts_BF: Tensor, parts: Mapping[str, Tensor]) -> Terms:
