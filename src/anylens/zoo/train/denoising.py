@@ -15,7 +15,7 @@ from anylens.zoo.worlds.shapes import Scene, sample
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler
 
-PICTURES = 12288
+PICTURES = 16384
 """How many pictures are encoded before the training, which takes each many times with other noise."""
 
 CHUNK = 256
@@ -28,24 +28,23 @@ class Encoded:
     scenes: tuple[Scene, ...]
     latents: Tensor
 
-    def draw(self, n: int) -> tuple[list[Scene], Tensor]:
-        """n of them at random."""
+    def draw(self, n: int) -> tuple[Tensor, Tensor]:
+        """n of them at random: their places in the pool, [n], and their latents."""
         places = torch.randint(len(self.scenes), (n,))
-        return [self.scenes[place] for place in places.tolist()], self.latents[places]
+        return places, self.latents[places]
 
 
 @torch.no_grad()
 def encoded(vae: Any, *, n: int | None = None, seed: int = 0) -> Encoded:
-    """Draw pictures and encode them; each latent is drawn from its posterior once.
+    """Draw pictures and encode them; a latent is the middle of its posterior, as what lies beside it is noise.
 
     n: how many, rounded up to whole chunks; by default `PICTURES`.
     """
     scenes: list[Scene] = []
     latents = []
-    generator = torch.Generator().manual_seed(seed)
     for number in range(-(-(n or PICTURES) // CHUNK)):
         batch = sample(CHUNK, seed=batch_seed(seed, number), split="train")
-        latents.append(vae.encode(batch.pixel_values).latent_dist.sample(generator))
+        latents.append(vae.encode(batch.pixel_values).latent_dist.mode())
         scenes += batch.scenes
     return Encoded(tuple(scenes), torch.cat(latents) * vae.config.scaling_factor)
 
