@@ -8,10 +8,10 @@ import torch
 from anylens.zoo import load_model
 from anylens.zoo.nets.gan import GAN
 from anylens.zoo.train import shapes_gan, shapes_vae
-from anylens.zoo.train.captions import caption_tokenizer
+from anylens.zoo.train.captions import caption_tokenizer, encode
 from anylens.zoo.train.denoising import encoded, scheduler, velocity_loss
 from anylens.zoo.train.shapes_clip import configuration, take_over
-from anylens.zoo.worlds.shapes import sample
+from anylens.zoo.worlds.shapes import ShapesBatch, sample
 
 
 def test_the_velocity_is_what_takes_noise_to_the_picture():
@@ -29,12 +29,17 @@ def test_the_velocity_is_what_takes_noise_to_the_picture():
 
 
 def test_encoded_pictures_are_of_unit_variance_and_keep_their_scenes():
-    pool = encoded(load_model("shapes-vae"), n=300, seed=3)
+    vae = load_model("shapes-vae")
+    pool = encoded(vae, n=300, seed=3)
     assert len(pool.scenes) == len(pool.latents) == 512
     assert pool.latents.std() == pytest.approx(1, abs=0.1)
-    scenes, latents = pool.draw(6)
-    for scene, latent in zip(scenes, latents, strict=True):
-        assert any(torch.equal(pool.latents[i], latent) for i, one in enumerate(pool.scenes) if one is scene)
+    places, latents = pool.draw(6)
+    assert torch.equal(latents, pool.latents[places])
+    with torch.no_grad():
+        posterior = vae.encode(
+            ShapesBatch.of(pool.scenes[place] for place in places).pixel_values
+        ).latent_dist
+    assert torch.allclose(posterior.mode() * vae.config.scaling_factor, latents, atol=1e-4)
 
 
 def test_the_bound_counts_what_was_missed_and_what_the_code_costs():
@@ -42,11 +47,20 @@ def test_the_bound_counts_what_was_missed_and_what_the_code_costs():
     model, pictures = shapes_vae.untrained(), sample(4, seed=0).pixel_values
     posterior = model.encode(pictures).latent_dist
     state = torch.get_rng_state()
-    missed = (model.decode(posterior.sample()).sample - pictures).square().sum() / 4
+    made = model.decode(posterior.sample()).sample
     torch.set_rng_state(state)
-    nats = missed / (2 * shapes_vae.SPREAD**2) + posterior.kl().mean()
-    assert shapes_vae.bound(model, pictures).item() == pytest.approx(nats.item() / 3072, rel=1e-4)
+    nats = (made - pictures).square().sum() / 4 / (2 * 0.05**2) + posterior.kl().mean()
+    returned, bound = shapes_vae.bound(model, pictures, 0.05)
+    assert torch.equal(returned, made)
+    assert bound.item() == pytest.approx(nats.item() / 3072, rel=1e-4)
     assert posterior.kl().mean() > 0
+
+
+def test_a_picture_is_like_itself_and_less_like_others():
+    classifier, pictures = load_model("shapes-resnet"), sample(8, seed=0).pixel_values
+    itself = shapes_vae.unlikeness(classifier, pictures, pictures)
+    dimmed = shapes_vae.unlikeness(classifier, pictures * 0.5, pictures)
+    assert itself < dimmed < shapes_vae.unlikeness(classifier, pictures.flip(0), pictures)
 
 
 def test_each_player_of_the_gan_descends_its_own_loss():
@@ -56,13 +70,10 @@ def test_each_player_of_the_gan_descends_its_own_loss():
     def gradients(loss, part):
         return torch.autograd.grad(loss, list(part.parameters()), allow_unused=True)
 
-    state = torch.get_rng_state()
-    together = shapes_gan.loss_of(model, real)
-    whole = gradients(together, model)
-    torch.set_rng_state(state)
-    made = model.generator(torch.randn(6, 8))
-    judged = model.discriminator(made)
-    alone = gradients(torch.nn.functional.softplus(-judged).mean(), model.generator)
+    judge, latents = model.discriminator, torch.randn(6, 8)
+    unmasked = torch.nn.functional.softplus(-judge(model.generator(latents))).mean()
+    alone = gradients(unmasked, model.generator)
+    whole = gradients(shapes_gan.loss_of(judge, real, model.generator(latents)), model)
     for one, other in zip(whole, alone, strict=False):  # the generator's come first
         assert torch.allclose(one, other, atol=1e-6)
 
@@ -81,12 +92,39 @@ def test_clip_starts_from_the_classifiers_embeddings():
     assert torch.allclose(first(x, attention_mask=None), given(x), atol=1e-4)
 
 
-def test_shares_of_the_prompts():
-    import random
+def test_clear_pictures_of_every_kind_are_the_least_vague():
+    classifier, pictures = load_model("shapes-resnet"), sample(64, seed=0).pixel_values
+    clear = shapes_gan.vagueness(classifier, pictures)
+    alike = shapes_gan.vagueness(classifier, pictures[:1].expand(64, -1, -1, -1))
+    assert clear < -3  # about the entropy of 48 labels
+    assert alike.item() == pytest.approx(0, abs=1e-3)
+    assert shapes_gan.entropy(torch.full((48,), 1 / 48)).item() == pytest.approx(math.log(48))
 
-    from anylens.zoo.train.shapes_diffusion import SHORT, UNCONDITIONAL, _prompt
 
-    scene, chooser = sample(1, seed=0).scenes[0], random.Random(0)
-    prompts = [_prompt(scene, chooser) for _ in range(2000)]
-    for prompt, share in (("", UNCONDITIONAL), (f"a {scene.label}", SHORT)):
-        assert math.isclose(prompts.count(prompt) / 2000, share, abs_tol=0.03)
+def test_prompts_are_captions_short_labels_or_none():
+    from anylens.zoo.train import shapes_diffusion
+
+    scenes, tokenizer, encoder = (
+        sample(6, seed=0).scenes,
+        caption_tokenizer(),
+        shapes_diffusion.text_encoder(),
+    )
+    prompts = shapes_diffusion.Prompts.of(encoder, tokenizer, scenes)
+    ids = encode(tokenizer, [scenes[2].caption, f"a {scenes[2].label}", ""])["input_ids"]
+    caption, label, none = encoder(ids).last_hidden_state
+    drawn = prompts.draw(torch.full((2000,), 2))
+    for words, share in (
+        (none, shapes_diffusion.UNCONDITIONAL),
+        (label, shapes_diffusion.SHORT),
+        (caption, 1 - shapes_diffusion.UNCONDITIONAL - shapes_diffusion.SHORT),
+    ):
+        found = (drawn - words).abs().amax((1, 2)) < 1e-5
+        assert math.isclose(found.float().mean(), share, abs_tol=0.03)
+
+
+def test_the_text_encoder_is_that_of_clip():
+    from anylens.zoo.train import shapes_diffusion
+
+    ids = encode(caption_tokenizer(), ["a red circle"])["input_ids"]
+    theirs = load_model("shapes-clip").text_model(ids).last_hidden_state
+    assert torch.equal(shapes_diffusion.text_encoder()(ids).last_hidden_state, theirs)
