@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from anylens.core.errors import LoadError, ShapeError
+from anylens.sae.sparse_step import pre_activations
 from anylens.sae import make
 
 SIZES = [(5, 3, 8), (64, 16, 40), (33, 24, 200)]
@@ -98,13 +99,15 @@ def test_a_jump_has_the_pseudo_derivatives_of_the_paper():
 
 def test_batch_topk_selects_exactly():
     sae, x = made("batchtopk", (50, 8, 30), torch.float32)
-    values, latents = sae._select(sae.pre(x).detach())
-    pre = sae.pre(x).detach()
-    chosen = torch.zeros_like(pre).scatter_add(1, latents, values)
+    with torch.no_grad():
+        selected = sae._select(x - sae.b_dec)
+    pre = pre_activations(sae, x - sae.b_dec).detach()
+    chosen = torch.zeros_like(pre).scatter_add(1, selected.pairs.latents, selected.pairs.values)
     edge = pre.flatten().topk(3 * 50).values.min()
     assert torch.equal(chosen, torch.where(pre >= edge, pre, 0.0).relu())
     x[7] = 50.0  # one row takes more than its share
-    values, _ = sae._select(sae.pre(x).detach())
+    with torch.no_grad():
+        values = sae._select(x - sae.b_dec).pairs.values
     assert int((values > 0).sum()) <= 150
 
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from anylens.core.errors import ShapeError
 from anylens.sae.base import Sae, Terms
-from anylens.sae.sparse_step import sparse_step
+from anylens.sae.sparse import Pairs
+from anylens.sae.sparse_step import Selected, pre_activations, sparse_step
 
 
 class BatchTopK(Sae):
@@ -37,8 +38,9 @@ class BatchTopK(Sae):
     def step(self, x_BD: Tensor, dead_F: Tensor, progress: float) -> Terms:
         return sparse_step(self, x_BD, dead_F, self._select, self.auxiliary)
 
-    def _select(self, pre_BF: Tensor) -> tuple[Tensor, Tensor]:
+    def _select(self, centred_BD: Tensor) -> Selected:
         """Select exactly: the batch's largest, as rows of equal length that zeros fill up."""
+        pre_BF = pre_activations(self, centred_BD)
         wanted = min(self.k * len(pre_BF), pre_BF.numel())
         _, flat = pre_BF.flatten().topk(wanted, sorted=False)
         rows, latents = flat // pre_BF.shape[1], flat % pre_BF.shape[1]
@@ -51,7 +53,7 @@ class BatchTopK(Sae):
         latents_BK = rows.new_zeros(len(pre_BF), longest)
         values_BK[rows, places], latents_BK[rows, places] = pre_BF[rows, latents].relu(), latents
         self._learn_threshold(values_BK)
-        return values_BK, latents_BK
+        return Selected(Pairs(values_BK, latents_BK), pre_BF)
 
     def _learn_threshold(self, values_BK: Tensor) -> None:
         positive = values_BK[values_BK > 0]

@@ -9,13 +9,14 @@ from torch import Tensor
 from anylens.core.errors import ShapeError
 from anylens.sae.base import Sae, Terms, variance
 from anylens.sae.sparse import Pairs, decode, gradients
-from anylens.sae.sparse_step import add, sparse_step
+from anylens.sae.sparse_step import Selected, add, select_topk, sparse_step
 
 
 class Matryoshka(Sae):
     """TopK whose first `widths[0]` latents, first `widths[1]` latents and so on each reconstruct, all terms summed."""
 
     variant: ClassVar[str] = "matryoshka"
+    screen: bool | None = None  # whether steps find candidates in bfloat16; None is where the hardware helps
 
     def __init__(
         self,
@@ -46,10 +47,10 @@ class Matryoshka(Sae):
     def step(self, x_BD: Tensor, dead_F: Tensor, progress: float) -> Terms:
         kept: list[Pairs] = []
 
-        def select(pre_BF: Tensor) -> tuple[Tensor, Tensor]:
-            values, latents = pre_BF.topk(self.k, dim=1, sorted=False)
-            kept.append(Pairs(values.relu(), latents))
-            return kept[0].values, kept[0].latents
+        def select(centred_BD: Tensor) -> Selected:
+            selected = select_topk(self, centred_BD, self.k, screen=self.screen)
+            kept.append(selected.pairs)
+            return selected
 
         outer = sparse_step(self, x_BD, dead_F, select, self.auxiliary)
         inner = sum(self._inner(x_BD, kept[0], width) for width in self.widths[:-1])

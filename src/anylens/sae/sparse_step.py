@@ -4,22 +4,48 @@ Shapes: B rows, D the width of a row, F latents, K pairs of a row.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from anylens.sae.base import Sae, Terms, variance
+from anylens.sae.screen import helps, largest
 from anylens.sae.sparse import Gradients, Pairs, decode, gradients
 
-Select = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class Selected:
+    """The pairs that a variant keeps, and all pre-activations `[B, F]` where they were computed."""
+
+    pairs: Pairs
+    pre_BF: Tensor | None = None
+
+
+Select = Callable[[Tensor], Selected]  # from centred rows
+
+
+def pre_activations(sae: Sae, centred_BD: Tensor) -> Tensor:
+    """Return the one dense product of a step, `[B, F]`."""
+    return torch.addmm(sae.b_enc, centred_BD, sae.encoder.T)
+
+
+def select_topk(sae: Sae, centred_BD: Tensor, k: int, *, screen: bool | None) -> Selected:
+    """Select the k largest pre-activations of each row, with the bfloat16 screen or without; None is where it helps."""
+    if (helps(centred_BD.device) if screen is None else screen) and centred_BD.dtype == torch.float32:
+        chosen = largest(centred_BD, sae.encoder, sae.b_enc, k)
+        return Selected(Pairs(chosen.values.relu(), chosen.latents))
+    pre_BF = pre_activations(sae, centred_BD)
+    values, latents = pre_BF.topk(k, dim=1, sorted=False)
+    return Selected(Pairs(values.relu(), latents), pre_BF)
 
 
 @torch.no_grad()
 def sparse_step(sae: Sae, x_BD: Tensor, dead_F: Tensor, select: Select, auxiliary: float) -> Terms:
-    """Add the gradients of reconstruction and AuxK; `select` gives values and latents `[B, K]` of pre-activations."""
+    """Add the gradients of reconstruction and AuxK; `select` says which pairs are active."""
     centred_BD = x_BD - sae.b_dec
-    pre_BF = torch.addmm(sae.b_enc, centred_BD, sae.encoder.T)
-    pairs = Pairs(*select(pre_BF))
+    selected = select(centred_BD)
+    pairs = selected.pairs
     error_BD = decode(pairs, sae.decoder) + sae.b_dec - x_BD
     slope = 2 / len(x_BD)
     weights = (sae.encoder, sae.decoder)
@@ -30,7 +56,7 @@ def sparse_step(sae: Sae, x_BD: Tensor, dead_F: Tensor, select: Select, auxiliar
     count = int(dead_F.sum())
     if count and auxiliary:
         scale = auxiliary * min(1.0, 2 * count / sae.d_in)
-        revived = _of_the_dead(pre_BF, dead_F, min(count, max(1, sae.d_in // 2)))
+        revived = _of_the_dead(sae, centred_BD, selected.pre_BF, dead_F)
         left_BD = decode(revived, sae.decoder) + error_BD  # what the dead say of the error, less the error
         parts["auxiliary"] = scale * float(left_BD.pow(2).sum(1).mean())
         add(sae, gradients(revived, scale * slope * left_BD, centred_BD, weights), None)
@@ -46,11 +72,16 @@ def sparse_step(sae: Sae, x_BD: Tensor, dead_F: Tensor, select: Select, auxiliar
     )
 
 
-def _of_the_dead(pre_BF: Tensor, dead_F: Tensor, k: int) -> Pairs:
-    """Return the largest pre-activations of dead latents."""
+def _of_the_dead(sae: Sae, centred_BD: Tensor, pre_BF: Tensor | None, dead_F: Tensor) -> Pairs:
+    """Return the largest pre-activations of dead latents, half as many as a row is wide."""
     numbers = dead_F.nonzero().flatten()
-    values, places = pre_BF[:, numbers].topk(k, dim=1, sorted=False)
+    pre = _pre_of(sae, centred_BD, numbers) if pre_BF is None else pre_BF[:, numbers]
+    values, places = pre.topk(min(len(numbers), max(1, sae.d_in // 2)), dim=1, sorted=False)
     return Pairs(values.relu(), numbers[places])
+
+
+def _pre_of(sae: Sae, centred_BD: Tensor, numbers: Tensor) -> Tensor:
+    return torch.addmm(sae.b_enc[numbers], centred_BD, sae.encoder[numbers].T)
 
 
 def add(sae: Sae, found: Gradients, at_b_dec: Tensor | None) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from anylens.core.errors import ShapeError
 from anylens.sae.base import Sae, Terms
-from anylens.sae.sparse_step import sparse_step
+from anylens.sae.sparse_step import Selected, select_topk, sparse_step
 
 
 class TopK(Sae):
@@ -18,6 +18,7 @@ class TopK(Sae):
     """
 
     variant: ClassVar[str] = "topk"
+    screen: bool | None = None  # whether steps find candidates in bfloat16; None is where the hardware helps
 
     def __init__(self, d_in: int, d_sae: int, *, k: int, auxiliary: float = 1 / 32, seed: int = 0) -> None:
         super().__init__(d_in, d_sae, seed=seed)
@@ -33,8 +34,7 @@ class TopK(Sae):
         return torch.zeros_like(pre_BF).scatter(-1, latents, values.relu())
 
     def step(self, x_BD: Tensor, dead_F: Tensor, progress: float) -> Terms:
-        def select(pre_BF: Tensor) -> tuple[Tensor, Tensor]:
-            values, latents = pre_BF.topk(self.k, dim=1, sorted=False)
-            return values.relu(), latents
+        def select(centred_BD: Tensor) -> Selected:
+            return select_topk(self, centred_BD, self.k, screen=self.screen)
 
         return sparse_step(self, x_BD, dead_F, select, self.auxiliary)

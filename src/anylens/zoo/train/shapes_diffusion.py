@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel
 
-BATCH = 64
+BATCH = 48
 WIDTH = 80  # of the text encoder
 UNCONDITIONAL = 0.1
 """How often the caption is left out, so that guidance has something to lead away from."""
@@ -129,7 +129,7 @@ def plan_of(steps: int, seed: int) -> Plan:
     return Plan(steps=steps, seed=seed, learning_rate=2e-3, warmup=warmup, average=0.998, report_every=100)
 
 
-SCRIPT = Script(name="shapes-diffusion", steps=5400, batch=BATCH, plan_of=plan_of, train=train)
+SCRIPT = Script(name="shapes-diffusion", steps=3800, batch=BATCH, plan_of=plan_of, train=train)
 
 if __name__ == "__main__":
     SCRIPT.main()
