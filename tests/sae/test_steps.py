@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from anylens.core.errors import LoadError, ShapeError
-from anylens.sae.sparse_step import pre_activations
 from anylens.sae import make
+from anylens.sae.sparse_step import pre_activations
 
 SIZES = [(5, 3, 8), (64, 16, 40), (33, 24, 200)]
 SETTINGS = {

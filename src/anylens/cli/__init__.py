@@ -13,6 +13,8 @@ COMMANDS = {
     "demo": ("anylens.cli.demo", "a tour over a model that ships with the package, as a page of pictures"),
     "check": ("anylens.cli.check", "check that a lens on a model keeps the contract"),
     "points": ("anylens.cli.points", "list the points of a model"),
+    "harvest": ("anylens.cli.harvest", "run a model over data, and keep what it has at some points"),
+    "sae": ("anylens.cli.sae", "train sparse autoencoders on what was harvested, and look at them"),
     "new-family": ("anylens.cli.new_family", "draft a family plugin from a model's anatomy"),
     "zoo": ("anylens.cli.zoo", "list the models that ship with the package, or look at their worlds"),
 }

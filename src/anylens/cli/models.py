@@ -50,7 +50,7 @@ def is_function(name: str) -> bool:
 
 def _made(name: str) -> tuple[Lens, Any]:
     """Call the function, and attach to what it makes."""
-    made = _function(name)()
+    made = called(name)
     model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module) and not is_pipeline(model):
         raise LoadError(
@@ -60,6 +60,16 @@ def _made(name: str) -> tuple[Lens, Any]:
     for module in (model,) if isinstance(model, nn.Module) else components(model).values():
         module.eval()
     return attach(model, example), example
+
+
+def called(name: str) -> Any:
+    """Call a function of the user's, `module:function`, and return what it returns.
+
+    Raises LoadError if there is no such function.
+    """
+    if not is_function(name):
+        raise LoadError(f"{name!r} names no function. Write module:function.")
+    return _function(name)()
 
 
 def _function(name: str) -> Any:

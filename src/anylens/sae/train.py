@@ -2,6 +2,8 @@
 
 import json
 from collections import deque
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from torch import Tensor
 from anylens.core.errors import LoadError, SaeError
 from anylens.core.progress import Progress
 from anylens.sae.base import Sae, Terms
+from anylens.sae.logs import Log, logs_of
 from anylens.store.batches import Batches, Place
 from anylens.store.manifest import write_whole
 
-CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+CHECKPOINT = "checkpoint.safetensors"
 SAMPLE = 8  # batches from whose rows the scale and the decoder's bias begin
 
 
@@ -52,6 +55,8 @@ def train(
     settings: Settings | None = None,
     *,
     folder: Path | str | None = None,
+    also: Iterable[str] = (),
+    project: str = "anylens",
     progress: bool | None = None,
 ) -> Sae:
     """Train an autoencoder, in place, and return it in eval mode.
@@ -61,17 +66,21 @@ def train(
         batches: rows, for as many epochs as the steps need (`epochs=None`).
         settings: how.
         folder: where the log and the checkpoints go. A run that was cut off goes on from the last checkpoint there.
+        also: further logs, `"tensorboard"` or `"wandb"`, which must be installed; `project` is wandb's.
         progress: whether to show loss, FVU, L0, dead latents and rows per second.
 
     Raises:
         SaeError: the loss is no number, every latent is dead, or the rows ran out.
     """
     settings = settings or Settings()
-    run = _Run(sae.train(), batches, settings, Path(folder) if folder is not None else None)
+    place = Path(folder) if folder is not None else None
+    run = _Run(sae.train(), batches, settings, place)
     if not run.resume():
         run.begin()
     rows = iter(batches)
-    with Progress("train", shown=progress) as shown:
+    with ExitStack() as stack:
+        run.logs = [stack.enter_context(closing(log)) for log in logs_of(place, also, project=project)]
+        shown = stack.enter_context(Progress("train", shown=progress))
         while run.step < settings.steps:
             batch = next(rows, None)
             if batch is None:
@@ -88,6 +97,7 @@ class _Run:
 
     def __init__(self, sae: Sae, batches: Batches, settings: Settings, folder: Path | None) -> None:
         self.sae, self.batches, self.settings, self.folder = sae, batches, settings, folder
+        self.logs: list[Log] = []
         self.step = 0
         self.rows = 0
         self.idle = torch.zeros(
@@ -150,11 +160,11 @@ class _Run:
         done = self.step / self.settings.steps
         more = f", loss {terms.loss:.4g}, FVU {terms.fvu:.3f}, L0 {terms.l0:.1f}, {dead} dead"
         shown.tell(self.rows, done, more)
-        if self.folder is not None and (self.step % self.settings.log_every == 0 or done == 1):
+        if self.logs and (self.step % self.settings.log_every == 0 or done == 1):
             line = {"step": self.step, "rows": self.rows, "loss": terms.loss, **terms.parts}
             line |= {"fvu": terms.fvu, "l0": terms.l0, "dead": dead}
-            with (self.folder / LOG).open("a") as log:
-                log.write(json.dumps(line) + "\n")
+            for log in self.logs:
+                log.write(line)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,117 @@
+"""Samples of a world as a model of the zoo takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from anylens.core.errors import ZooError
+from anylens.zoo.catalogue import entry
+from anylens.zoo.loading import load_processor, load_world
+
+LATENT = 64  # numbers that shapes-gan makes a picture of
+
+
+class Samples:
+    """A sequence of inputs, each a batch, drawn when it is asked for: the n-th is always the same.
+
+    `truth(n)` is the batch of the world that input n shows, with its factors and positions.
+    """
+
+    def __init__(
+        self, name: str, samples: int, *, batch: int = 32, seed: int = 0, split: str = "train"
+    ) -> None:
+        """Draw from the world of a model; raises ZooError for an unknown model or split, or no samples."""
+        if samples < 1 or batch < 1:
+            raise ZooError(f"{samples} samples in batches of {batch} are none; both must be at least 1")
+        self.name, self.samples, self.batch, self.seed, self.split = name, samples, batch, seed, split
+        self.world = load_world(name)
+        self._fed = feeder(name)
+        self._last: tuple[int, Any] = (-1, None)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[number] for number in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.samples + self.batch - 1) // self.batch
+
+    def truth(self, number: int) -> Any:
+        """The batch of the world behind input `number`."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"there are inputs 0 to {len(self) - 1}, and {number} was asked for")
+        if self._last[0] != number:
+            count = min(self.batch, self.samples - number * self.batch)
+            drawn = self.world.sample(count, seed=self._seed(number), split=self.split)
+            self._last = number, drawn
+        return self._last[1]
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return self._fed(self.truth(number), self._seed(number))
+
+    def _seed(self, number: int) -> int:
+        return self.seed * 1_000_003 + number
+
+
+Feeder = Callable[[Any, int], dict[str, Any]]
+
+
+def feeder(name: str) -> Feeder:
+    """What turns a batch of the world, and a seed, into the model's arguments.
+
+    Raises ZooError where a model takes no samples.
+    """
+    known = entry(name)
+    if name not in _FEEDERS:
+        raise ZooError(f"{name} takes no samples of {known.world}; give inputs of your own")
+    processor = load_processor(name) if known.processor_class is not None else None
+    make = _FEEDERS[name]
+    return lambda batch, seed: make(batch, processor, seed)
+
+
+def _pictures(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    return {"pixel_values": batch.pixel_values}
+
+
+def _pictures_alone(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    return {"sample": batch.pixel_values}
+
+
+def _captioned(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    words = processor.tokenizer(batch.captions, padding=True, return_tensors="pt")
+    return {"pixel_values": batch.pixel_values, **words}
+
+
+def _sentences(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    return {"input_ids": batch.input_ids, "attention_mask": batch.mask.long()}
+
+
+def _sounds(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    heard = processor.feature_extractor(
+        list(batch.waveform.numpy()), sampling_rate=batch.rate, return_tensors="pt"
+    )
+    return {"input_features": heard.input_features}
+
+
+def _prompts(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    return {"prompt": batch.captions}
+
+
+def _noise(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    """Latents for as many pictures as the batch has; which pictures these are is the generator's affair."""
+    return {"latent": torch.randn(len(batch.scenes), LATENT, generator=torch.Generator().manual_seed(seed))}
+
+
+_FEEDERS: Mapping[str, Callable[[Any, Any, int], dict[str, Any]]] = {
+    "shapes-vit": _pictures,
+    "shapes-resnet": _pictures,
+    "shapes-clip": _captioned,
+    "shapes-vae": _pictures_alone,
+    "shapes-diffusion": _prompts,
+    "shapes-gan": _noise,
+    "vowels-whisper": _sounds,
+    "grammar-gpt2": _sentences,
+    "grammar-mamba": _sentences,
+    "grammar-mamba2": _sentences,
+}
