@@ -11,7 +11,7 @@ from anylens.zoo.worlds.shapes import sample
 
 BATCH = 64
 STEPS = 20
-GUIDANCE = 3.0
+GUIDANCE = 2.0
 
 
 def measure(pipeline: Any, *, samples: int, seed: int) -> dict[str, Any]:
