@@ -236,6 +236,21 @@ ENTRIES = (
             "of 64 prompts at 2,400 steps to 69% at 3,000, so a longer training is the cure."
         ),
     ),
+    Entry(
+        name="shapes-dit",
+        summary="diffusion transformer that draws a 32 x 32 picture of a colour and shape",
+        world="shapes",
+        model_class="diffusers:DiTPipeline",
+        shares={"vae": "shapes-vae"},
+        measure="shapes_dit",
+        targets=(Target(score="obeyed", at_least=0.8, unit="%"),),
+        samples=1024,
+        light=64,
+        shortfall=(
+            "colours are right, but half of the shapes are not: without convolutions it learns slowly what a contour is, "
+            "and the loss still fell when its training ended."
+        ),
+    ),
 )
 
 

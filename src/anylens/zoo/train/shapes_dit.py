@@ -19,7 +19,7 @@ from anylens.zoo.train.script import Script, Trained
 if TYPE_CHECKING:
     from diffusers import DiTTransformer2DModel
 
-BATCH = 128
+BATCH = 64
 CLASSES = 1000
 """The pipeline takes the class of this number for none; those beyond the world's labels are never used."""
 
@@ -69,7 +69,7 @@ def plan_of(steps: int, seed: int) -> Plan:
     return Plan(steps=steps, seed=seed, learning_rate=2e-3, warmup=warmup, average=0.998, report_every=100)
 
 
-SCRIPT = Script(name="shapes-dit", steps=3500, batch=BATCH, plan_of=plan_of, train=train)
+SCRIPT = Script(name="shapes-dit", steps=5000, batch=BATCH, plan_of=plan_of, train=train)
 
 if __name__ == "__main__":
     SCRIPT.main()
