@@ -156,6 +156,18 @@ def test_sounds_neither_fade_nor_grow_on_their_way_through_an_untrained_codec():
         assert 0.2 < melodies_codec.untrained().encoder(waveform).std() / waveform.std() < 5
 
 
+def test_every_second_melody_is_moved_to_the_rarest_notes():
+    torch.manual_seed(0)
+    batch = sample(200, seed=4)
+    found = melodies_codec.rarer(batch).melodies
+    assert found[::2] == batch.melodies[::2]
+    tonics = [melody.tonic for melody in found[1::2]]
+    assert set(tonics) == {57, 58, 64}
+    assert [dataclasses.replace(one, tonic=57) for one in found] == [
+        dataclasses.replace(one, tonic=57) for one in batch.melodies
+    ]
+
+
 def test_a_sound_differs_not_from_itself_and_more_from_silence_than_from_its_like():
     one = sample(1, seed=2).waveform[:, None]
     assert melodies_codec.difference(one, one) == 0

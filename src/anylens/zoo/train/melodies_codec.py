@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from anylens.zoo.train.loop import Plan, batch_seed, fit
 from anylens.zoo.worlds.instruments import RATE
-from anylens.zoo.worlds.melodies import sample
+from anylens.zoo.worlds.melodies import TONICS, MelodiesBatch, sample
 
 if TYPE_CHECKING:
     from transformers import EncodecModel
@@ -32,10 +32,13 @@ HOP = 80
 FREE = 0.15
 """Of the steps, the first ones that do without codebooks."""
 
-MORE = 1.25
-"""Steps of the codec for each one of the decoder."""
+MORE, AFTER = 2.0, 0.48
+"""Steps of the codec for each one of the decoder: at first, and then on notes that few melodies have."""
 
-LEARNING_RATE = 8e-3
+LEARNING_RATE, AFTER_RATE = 8e-3, 5e-3
+RARE = (TONICS[0], TONICS[0], TONICS[1], TONICS[-1])
+"""Tonics of the melodies with the lowest and the highest notes, which stay silent for long if they come by chance."""
+
 DECAY = 0.98
 """Of the running means of the codebooks."""
 
@@ -97,25 +100,49 @@ def train(plan: Plan) -> tuple[EncodecModel, float]:
     """The trained codec, and the seconds that its training took."""
     torch.manual_seed(plan.seed)
     model = untrained()
-    steps = round(MORE * plan.steps)
+    steps, after = round(MORE * plan.steps), max(1, round(AFTER * plan.steps))
     free = round(FREE * steps)
 
     def part_of(step: int) -> Tensor:
-        waveform = sample(BATCH, seed=batch_seed(plan.seed, step), split="train").waveform[:, None]
-        first = int(torch.randint(waveform.shape[-1] - PART + 1, ()))
-        return waveform[..., first : first + PART]
+        return _part(sample(BATCH, seed=batch_seed(plan.seed, step), split="train"))
 
     def loss_at(step: int) -> Tensor:
         waveform = part_of(step)
         if step == free:
             lay_out(model, torch.cat([part_of(steps + number) for number in range(32)]))
-        said, commitment = model.encoder(waveform), waveform.new_zeros(())
-        if step >= free:
-            said, commitment = quantise(model.quantizer, said)
-        return difference(model.decoder(said), waveform) + COMMITMENT * commitment
+        return loss_of(model, waveform, free=step < free)
+
+    def loss_after(step: int) -> Tensor:
+        batch = sample(BATCH, seed=batch_seed(plan.seed, steps + 32 + step), split="train")
+        return loss_of(model, _part(rarer(batch)))
 
     fast = replace(plan, steps=steps, learning_rate=LEARNING_RATE, betas=(0.8, 0.99), weight_decay=0.0)
-    return model, fit(model, loss_at, fast).seconds
+    seconds = fit(model, loss_at, fast).seconds
+    last = replace(fast, steps=after, learning_rate=AFTER_RATE, warmup=min(50, after // 10))
+    return model, seconds + fit(model, loss_after, last).seconds
+
+
+def rarer(batch: MelodiesBatch) -> MelodiesBatch:
+    """Melodies of which every second is moved to one of the tonics with the rarest notes."""
+    moved = torch.randint(len(RARE), (len(batch.melodies),)).tolist()
+    return MelodiesBatch.of(
+        replace(melody, tonic=RARE[moved[place]]) if place % 2 else melody
+        for place, melody in enumerate(batch.melodies)
+    )
+
+
+def _part(batch: MelodiesBatch) -> Tensor:
+    """The same part of each sound, from anywhere: [n, 1, PART]."""
+    first = int(torch.randint(batch.waveform.shape[-1] - PART + 1, ()))
+    return batch.waveform[:, None, first : first + PART]
+
+
+def loss_of(model: Any, waveform: Tensor, *, free: bool = False) -> Tensor:
+    """How far the codec's sounds are from these, [n, 1, samples], and its frames from their codes, if not free."""
+    said, commitment = model.encoder(waveform), waveform.new_zeros(())
+    if not free:
+        said, commitment = quantise(model.quantizer, said)
+    return difference(model.decoder(said), waveform) + COMMITMENT * commitment
 
 
 # -- codebooks ---------------------------------------------------------------------------------------------------
