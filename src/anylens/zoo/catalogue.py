@@ -251,6 +251,19 @@ ENTRIES = (
             "nine minutes, far above the U-Net's of `zoo:shapes-diffusion`: it needs more steps."
         ),
     ),
+    Entry(
+        name="shapes-gan",
+        summary="generator and discriminator of 32 x 32 pictures",
+        world="shapes",
+        model_class="anylens.zoo.nets.gan:GAN",
+        measure="shapes_gan",
+        targets=(Target(score="recognised", at_least=0.8, unit="%"), Target(score="absent", at_most=0)),
+        light=500,
+        shortfall=(
+            "backgrounds and colours are there, but most objects are blobs, some of two colours. The judge is sure of "
+            "many blobs too, and calls most of them stars or circles, so shapes are worse than the number says."
+        ),
+    ),
 )
 
 
