@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from anylens.anatomy.points import Point
-from anylens.conformance.compare import same_bits, tensors
+from anylens.conformance.compare import differences, same_bits, tensors
 from anylens.conformance.subject import Subject, changed, said
 from anylens.conformance.sweep import Sweep
 from anylens.conformance.witness import Sightings, Witness, place_of
@@ -34,6 +34,30 @@ def plain_edit(subject: Subject, point: Point) -> Any:
 
 def why_dead(subject: Subject, sweep: Sweep, point: Point) -> str:
     """Say why a canonical point is a dead end, or nothing if its value is found to matter."""
+    return _dead_itself(subject, sweep, point) or _dead_module(subject, point)
+
+
+def _dead_module(subject: Subject, point: Point) -> str:
+    """Say which module around a point gives nothing that matters: plain hooks edit all that it gives, to no effect.
+
+    So it is where a head's result is not used, and where weights of 1e-10 follow, which some models are made with.
+    """
+    path = point.tap.path
+    while path:
+        given = [one for one in subject.native if one.tap.path == path and one.tap.side == "out"]
+        floats = [one for one in given if one.dtype.startswith(("float", "bfloat"))]
+        if floats and all(_changes_nothing(subject, one) for one in floats):
+            return f"plain hooks that edit what {path} gives change nothing"
+        path = path.rpartition(".")[0]
+    return ""
+
+
+def _changes_nothing(subject: Subject, point: Point) -> bool:
+    edited = plain_edit(subject, point)
+    return not isinstance(edited, str) and not differences(subject.output, edited)
+
+
+def _dead_itself(subject: Subject, sweep: Sweep, point: Point) -> str:
     if point.needs_stand_in:
         return _dead_inside(subject, sweep, point)
     value = subject.values.get(point.name)
