@@ -8,10 +8,10 @@ WORKERS ?= 2
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types pytest wide format bench coverage check-models zoo zoo-check clean
+.PHONY: help setup demo test lint types pytest wide format bench coverage check-models compare-saelens zoo zoo-check clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything pinned (the other targets do it when needed)
 
@@ -62,6 +62,12 @@ coverage: $(READY) ## which architectures are understood; SPECIMENS=FOLDER
 check-models: $(READY) ## every conformance check on SmolLM2 and the tests' models; writes docs/conformance.md
 	@$(BIN)/python -m tools.check_models $(ARGS)
 
+# an environment of its own: sae-lens brings much that nothing else here needs
+compare-saelens: $(READY) ## files and step times beside SAELens, in .venv-saelens; ARGS="--rounds N"
+	@test -x .venv-saelens/bin/python || $(PYTHON) -m venv .venv-saelens
+	@.venv-saelens/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 sae-lens==6.54.12
+	@PYTHONPATH=src .venv-saelens/bin/python tools/compare_saelens.py $(ARGS)
+
 zoo: $(READY) ## train the zoo's models anew, hours on two cores; ARGS="NAME ..." trains those
 	@$(BIN)/python -m anylens.zoo.train $(ARGS)
 
@@ -69,5 +75,5 @@ zoo-check: $(READY) ## measure every model that ships; writes their cards and do
 	@$(BIN)/python -m anylens.zoo.check --record --page docs/zoo.md $(ARGS)
 
 clean: ## remove .venv, caches and build output
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist
+	rm -rf .venv .venv-saelens .pytest_cache .ruff_cache .mypy_cache build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

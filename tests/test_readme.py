@@ -13,9 +13,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_block_of_code_runs():
+def test_every_block_of_code_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True)
     given = {
@@ -28,7 +29,8 @@ def test_every_block_of_code_runs():
     shares = given["grid"].recovered[0, :, 0]
     assert shares[0].abs() < 0.01  # what the text says: blue at first, red in the end
     assert shares[-1] > 0.5
-    assert len(given["cache"]) == 2
+    assert given["cache"]["blocks.3.hook_resid_post.sae.hook_acts"].shape == (1, 65, 320)
+    assert given["steered"].images[0].tobytes() != given["without"].images[0].tobytes()
     plain = given["my_model"](given["my_input"])
     assert not torch.allclose(given["edited"], plain, atol=1e-3)
     moved = (given["after"] - given["before"]).norm(dim=-1)

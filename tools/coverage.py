@@ -34,6 +34,7 @@ LIGHT = (
     "attention-uniform", "edits-of-nothing",
 )  # fmt: skip
 FEW = Sampling(native=4, ops=4, alone=8, blocks=2)
+CAUSES = Path(__file__).with_name("coverage_causes.md")
 Row = dict[str, Any]
 
 
@@ -184,7 +185,7 @@ def page(rows: list[Row], *, full: bool) -> str:
             ),
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", "## What does not hold", ""]
+    lines += ["", CAUSES.read_text(encoding="utf-8"), "## What does not hold", ""]
     for row in sorted(rows, key=lambda row: row["name"]):
         causes = [row["error"]] if "error" in row else []
         causes += [f"{name}: {'; '.join(said)}" for name, said in row.get("failed", {}).items()]

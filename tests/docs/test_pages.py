@@ -7,7 +7,13 @@ import pytest
 import torch
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-PAGES = [DOCS / "steps.md", DOCS / "worlds.md", DOCS / "zoo.md", *sorted(DOCS.glob("families/*.md"))]
+PAGES = [
+    DOCS / "steps.md",
+    DOCS / "saes.md",
+    DOCS / "worlds.md",
+    DOCS / "zoo.md",
+    *sorted(DOCS.glob("families/*.md")),
+]
 IDS = [page.stem for page in PAGES]
 
 
