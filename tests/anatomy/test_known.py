@@ -26,7 +26,7 @@ def test_frozen():
         anatomy.key = "other"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 3, "anatomy": [1, 2]}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 4, "anatomy": [1, 2]}'])
 def test_other_text_is_refused(text):
     with pytest.raises(AnatomyError):
         anylens.Anatomy.from_json(text)

@@ -16,8 +16,10 @@ def stream_axes(trace: Trace, stream: Stream) -> Axes:
         return ("batch", "pos", "d_model")
     shape = trace.values[value].shape
     space = _SPACE.get(len(shape) - 2)
+    if len(shape) == 2:
+        return ("pos" if _packed(trace, stream, shape) else "batch", "d_model")
     if space is None:
-        return {1: ("d_model",), 2: ("batch", "d_model")}.get(len(shape), ())
+        return ("d_model",) if len(shape) == 1 else ()
     if len(shape) == 4 and _in_windows(trace, stream, shape):
         return ("batch", "window", "pos", "d_model")
     if _channels_first(trace, trace.ops[call.begin : call.end], shape):
@@ -27,10 +29,20 @@ def stream_axes(trace: Trace, stream: Stream) -> Axes:
     return ("batch", *space, "d_model")
 
 
+def _queries(trace: Trace, stream: Stream) -> list[tuple[int, ...]]:
+    writes = (write for block in stream.blocks for one in block.sums for write in one.writes)
+    return [trace.values[one.query.value].shape for write in writes for one in write.attention]
+
+
+def _packed(trace: Trace, stream: Stream, shape: tuple[int, ...]) -> bool:
+    """Whether dimension 0 of a flat stream holds positions, those of all inputs: attention mixes along it."""
+    queries = [query for query in _queries(trace, stream) if len(query) > 2]
+    return bool(queries) and all(query[0] != shape[0] or shape[0] == 1 < query[-2] for query in queries)
+
+
 def _in_windows(trace: Trace, stream: Stream, shape: tuple[int, ...]) -> bool:
     """Whether all attention runs along dimension 2 alone, for each entry of dimensions 0 and 1 apart."""
-    writes = (write for block in stream.blocks for one in block.sums for write in one.writes)
-    queries = [trace.values[one.query.value].shape for write in writes for one in write.attention]
+    queries = _queries(trace, stream)
     rows = shape[0] * shape[1]
     return bool(queries) and all(len(q) > 2 and q[0] == rows and q[-2] == shape[2] for q in queries)
 
