@@ -34,6 +34,7 @@ LIGHT = (
     "attention-uniform", "edits-of-nothing",
 )  # fmt: skip
 FEW = Sampling(native=4, ops=4, alone=8, blocks=2)
+ATTENTION = re.compile(r"hook_(q|k|v|z|attn_scores|pattern|result)$")
 CAUSES = Path(__file__).with_name("coverage_causes.md")
 Row = dict[str, Any]
 
@@ -77,6 +78,8 @@ def examine(spec: Any, row: Row, tell: Callable[[Row], None], *, full: bool, lim
 
     def keep(outcome: Outcome) -> None:
         row["checks"][outcome.name] = outcome.ok
+        if outcome.name == "edits":
+            row["inert"] = [one.point for one in outcome.failures if ATTENTION.search(one.point)]
         if not outcome.ok:
             row["failed"][outcome.name] = [str(failure)[:240] for failure in outcome.failures[:2]]
         tell({**row, "skipped": [name for name in wanted if name not in row["checks"]]})
@@ -139,9 +142,10 @@ def measure(folder: str, names: Iterable[str], *, jobs: int, limit: float, full:
 
 
 def causal(row: Row) -> bool:
-    """Whether a model's attention was found and every edit at it changed the output."""
+    """Whether a model's attention was found, its equations hold, and every edit within it changed the output."""
     checks = row.get("checks", {})
-    return bool(row["patterns"]) and all(checks.get(name, True) for name in ("attention", "edits"))
+    inert = row.get("inert", [] if checks.get("edits", True) else ["unknown"])
+    return bool(row["patterns"]) and checks.get("attention", True) and not inert
 
 
 def share(rows: list[Row], keep: Any) -> str:
