@@ -1,12 +1,11 @@
 """Axes mean what they say: the input is made larger in one dimension, and a point's dimensions follow by name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from anylens.anatomy.anatomy import StreamRecord
 from anylens.anatomy.points import Point
 from anylens.conformance.compare import MANY, gap, same_bits
 from anylens.conformance.report import Tally
@@ -141,25 +140,17 @@ def _family(subject: Subject, larger: Larger) -> frozenset[str]:
     A stream of positions alone has them packed, those of one input behind the other's: what is as long is packed too.
     """
     streams = subject.lens.anatomy.streams
-    packed = {block.shape[0] for block in map(_start_of(subject), streams) if block is not None}
-    if larger.dimension == 0 and larger.size in packed:
+    packed = [stream for stream in streams if stream.axes[:1] == ("pos",) and "batch" not in stream.axes]
+    entering = (
+        subject.values.get(f"{stream.prefix}.blocks.0.hook_resid_pre".lstrip(".")) for stream in packed
+    )
+    if larger.dimension == 0 and larger.size in {value.shape[0] for value in entering if value is not None}:
         return POSITIONS | MOMENTS
     entered = subject.lens.points.native.get("hook_in")
-    spread = [stream.axes for stream in streams if stream.axes[:1] != ("pos",) or "batch" in stream.axes]
+    spread = [stream.axes for stream in streams if stream not in packed]
     first = spread[0][:1] if spread else entered.axes[:1] if entered and not streams else ()
     batch = 1 if first == ("pos",) else 0
     return BATCH if larger.dimension == batch else POSITIONS | MOMENTS
-
-
-def _start_of(subject: Subject) -> Callable[[StreamRecord], torch.Tensor | None]:
-    """Return a function that gives what enters a stream of packed positions, and nothing of other streams."""
-
-    def start(stream: StreamRecord) -> torch.Tensor | None:
-        if stream.axes[:1] != ("pos",) or "batch" in stream.axes:
-            return None
-        return subject.values.get(f"{stream.prefix}.blocks.0.hook_resid_pre".lstrip("."))
-
-    return start
 
 
 def rows_apart(subject: Subject, tally: Tally) -> None:

@@ -196,10 +196,9 @@ class Spliced:
 
     def __call__(self, value: torch.Tensor, _: Step) -> torch.Tensor | None:
         """Visit the sites inside. Models that the coder calls run without hooks of any run."""
-        names = {last: point.name for last, point in self.splice.points.items()}
 
         def visit(last: str, inner: torch.Tensor) -> torch.Tensor | None:
-            site = self.plan.by_name.get(names[last])
+            site = self.plan.by_name.get(self.splice.points[last].name)
             return site.visit(inner) if site is not None else None
 
         with at_rest():

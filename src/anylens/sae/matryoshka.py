@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from anylens.core.errors import ShapeError
-from anylens.sae.base import Sae, Terms, variance
+from anylens.sae.base import Sae, Terms
 from anylens.sae.sparse import Pairs, decode, gradients
 from anylens.sae.sparse_step import Selected, add, select_topk, sparse_step
 
@@ -55,9 +55,7 @@ class Matryoshka(Sae):
         outer = sparse_step(self, x_BD, dead_F, select, self.auxiliary)
         inner = sum(self._inner(x_BD, kept[0], width) for width in self.widths[:-1])
         parts = {**outer.parts, "inner": float(inner)}
-        return Terms(
-            sum(parts.values()), parts, outer.fired, outer.l0, outer.parts["reconstruction"] / variance(x_BD)
-        )
+        return Terms(sum(parts.values()), parts, outer.fired, outer.l0, outer.fvu)
 
     @torch.no_grad()
     def _inner(self, x_BD: Tensor, pairs: Pairs, width: int) -> float:
