@@ -12,7 +12,6 @@ __all__ = [
     "Sae",
     "Settings",
     "Terms",
-    "contrast",
     "load",
     "make",
     "save",
