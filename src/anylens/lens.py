@@ -11,6 +11,7 @@ from torch import nn
 
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.lookup import Points
+from anylens.core import arguments
 from anylens.core.errors import AttachError, RunError
 from anylens.families.family import Family, stand_ins_of
 from anylens.families.layouts import Layout
@@ -25,6 +26,7 @@ from anylens.running.run import Run, Tally, expect_visits
 from anylens.running.shelf import target_of
 from anylens.running.sites import Plan, plan_with
 from anylens.running.splices import Coder, Splice, points_inside, splices_of
+from anylens.running.step import Step, read_step
 from anylens.running.steps import Steps, Trail
 from anylens.running.taps import under_way
 from anylens.running.watched import watched
@@ -275,7 +277,17 @@ class Lens:
     def _clock(self, path: str | None = None) -> Clock:
         """Return a clock that counts the calls of the step module: the one at a path, or the lens's own."""
         own = self.family.step_of(self.model) if self.family is not None and path is None else ""
-        return Clock(step_module(self.model, path or own))
+        return Clock(step_module(self.model, path or own), self._read_step)
+
+    def _read_step(
+        self, number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Step:
+        """Add to what a call of the step module shows what the family knows."""
+        step = read_step(number, module, args, kwargs)
+        if self.family is None or self.family.conditional is None:
+            return step
+        given = dict(arguments.named(module, args, kwargs))
+        return step.knowing(conditional=self.family.rows_of(self.model, given))
 
     @property
     def _whole(self) -> nn.Module:

@@ -7,7 +7,6 @@ Each model that the call enters becomes a part with a lens of its own, known by 
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -29,7 +28,7 @@ from anylens.running.examples import Arguments
 from anylens.running.run import Run, Tally
 from anylens.running.sites import Plan, Site
 from anylens.running.splices import points_inside
-from anylens.running.step import TIMES, Step, read_step
+from anylens.running.step import TIMES, Step
 from anylens.running.wiring import module_at
 
 ROUNDED = 2**-7  # what bfloat16, twice, makes of a number at most, in proportion
@@ -135,7 +134,7 @@ class PipelineLens(Lens):
     def _clock(self, path: str | None = None) -> Clock:
         own = self.parts[self.step_part].model
         module = own if path is None else step_module(self._whole, path)
-        return Clock(module, partial(self._read_step))
+        return Clock(module, self._read_step)
 
     @property
     def _whole(self) -> nn.Module:
@@ -147,17 +146,12 @@ class PipelineLens(Lens):
     def _read_step(
         self, number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Step:
-        """Add to what a call shows what the scheduler and the family know."""
-        step = read_step(number, module, args, kwargs)
+        """Add to what a call shows what the scheduler knows."""
+        step = super()._read_step(number, module, args, kwargs)
         scheduler = self._scheduler()
         time = scheduled_time(scheduler, step.timestep)
         sigma = noise_level(scheduler, time)
-        rows = None
-        if self.family is not None and self.family.conditional is not None:
-            rows = self.family.conditional(self.model, dict(arguments.named(module, args, kwargs)))
-        return step.knowing(
-            timestep=time, sigma=sigma, conditional=None if rows is None else tuple(map(bool, rows))
-        )
+        return step.knowing(timestep=time, sigma=sigma)
 
     def _scheduler(self) -> Any:
         found = getattr(self.model, "scheduler", None)

@@ -55,6 +55,17 @@ def test_codebooks_are_an_axis_of_the_logits():
         assert torch.equal(cache[f"decoder.codebooks.{codebook}.hook_logits"], logits[:, codebook])
 
 
+def test_steps_say_which_rows_follow_the_text():
+    model, example = MODELS["musicgen"]()
+    lens = anylens.attach(model)
+    texts = {"input_ids": example["input_ids"], "max_new_tokens": 4, "do_sample": False}
+    _, steps = lens.record(**texts, method="generate", points="decoder.hook_out", guidance_scale=3.0)
+    rows = steps.indices("decoder.hook_out")[0].conditional
+    assert rows == (True,) * BATCH + (False,) * BATCH
+    _, steps = lens.record(**texts, method="generate", points="decoder.hook_out", guidance_scale=1.0)
+    assert steps.indices("decoder.hook_out")[0].conditional is None
+
+
 def test_what_is_embedded_is_the_sum_over_codebooks():
     model, example = MODELS["musicgen"]()
     lens = anylens.attach(model)

@@ -270,6 +270,29 @@ def test_an_inner_run_sees_the_outer_edit(made):
     assert hooks_on(model) == 0
 
 
+def test_an_outer_run_sees_what_an_inner_one_edits_by_another_name(made):
+    model, example, lens = made
+    canonical, native = "blocks.0.hook_resid_post", "transformer.h.0.hook_out"
+
+    def inner(*a, **k):
+        return lens.run_with_hooks(*a, hooks={native: anylens.set_to(1.0)}, **k)
+
+    _, steps = lens.record(example, points=canonical, method=inner)
+    assert (steps[0][canonical] == 1).all()
+    _, cache = lens.run_with_cache(example, points=[canonical, native], method=inner)
+    assert (cache[canonical] == 1).all()
+    assert (cache[native] == 1).all()
+
+
+def test_a_capture_sees_the_edits_by_all_names(made):
+    _, example, lens = made
+    names = ("blocks.0.hook_resid_post", "transformer.h.0.hook_out")
+    plain = lens.run_with_cache(example, points=names[0])[1][names[0]]
+    _, steps = lens.record(example, points=names, hooks=dict.fromkeys(names, anylens.scale(2)))
+    for name in names:
+        assert torch.equal(steps[0][name], plain * 4)
+
+
 def test_edits_under_generate(made):
     model, example, lens = made
     settings = {"method": "generate", "max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}

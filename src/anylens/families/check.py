@@ -34,7 +34,7 @@ def problems_of(value: Any) -> Iterator[str]:
     if not isinstance(held["step"], str) and not callable(held["step"]):
         yield _wrong("step", "the path of a module, or a function from a model to one", held["step"])
     if held["conditional"] is not None and not callable(held["conditional"]):
-        yield _wrong("conditional", "a function from a pipeline and arguments to rows", held["conditional"])
+        yield _wrong("conditional", "a function from a model and arguments to rows", held["conditional"])
     if not isinstance(held["preprocess"], str):
         yield _wrong("preprocess", "the name of an Auto class, such as 'AutoTokenizer'", held["preprocess"])
 

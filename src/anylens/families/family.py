@@ -74,8 +74,8 @@ class Family:
         preprocess: the Auto class of transformers that turns raw input into tensors: `"AutoTokenizer"`.
         step: path of the module one call of which is a step of a run, or a function from the model to that; the
             model itself where it is empty.
-        conditional: for pipelines: from the pipeline and the arguments of a step, which rows of the batch follow the
-            prompt and which are the unconditional half of classifier-free guidance; None where it cannot be told.
+        conditional: from the model or pipeline and the arguments of a step, which rows of the batch follow the prompt
+            and which are the unconditional half of classifier-free guidance; None where it cannot be told.
     """
 
     name: str = ""
@@ -90,6 +90,11 @@ class Family:
     preprocess: str = ""
     step: str | Callable[[nn.Module], str] = ""
     conditional: Callable[[Any, Mapping[str | int, Any]], Sequence[bool] | None] | None = None
+
+    def rows_of(self, model: Any, given: Mapping[str | int, Any]) -> tuple[bool, ...] | None:
+        """Say which rows of a step follow the prompt, for a model or pipeline; None where nothing says so."""
+        rows = self.conditional(model, given) if self.conditional is not None else None
+        return None if rows is None else tuple(map(bool, rows))
 
     def example_of(self, model: nn.Module) -> Any:
         """Build the example input for a model, on the model's device and in its precision.

@@ -1,5 +1,6 @@
 """Music: MusicGen, whose decoder writes the codes of several codebooks at each position, as a text says."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -56,6 +57,15 @@ def points(model: nn.Module) -> dict[str, Named]:
     }
 
 
+def conditional(model: nn.Module, given: Mapping[str | int, Any]) -> list[bool] | None:
+    """Say which rows follow the text: under guidance the others are given texts of nothing but zeros."""
+    texts = given.get("encoder_outputs")
+    if texts is None:
+        return None
+    follows: list[bool] = texts[0].flatten(1).any(1).tolist()
+    return None if all(follows) else follows
+
+
 family = Family(
     name="music",
     matches=Matches(model_types=("musicgen",), takes=("input_ids", "decoder_input_ids")),
@@ -63,5 +73,6 @@ family = Family(
     prefixes={"text_encoder": "text_encoder", "decoder": "decoder"},
     points=points,
     layout=layout,
+    conditional=conditional,
     preprocess="AutoProcessor",
 )

@@ -38,17 +38,18 @@ class Showing:
     """The visit of a run: it does at each site of a call what is to be done there."""
 
     def __init__(self, sites: list[Site], own: Function, lead: tuple[int, ...]) -> None:
-        self.sites = {str(site.tap.slot): site for site in sites}
+        self.sites: dict[str, list[Site]] = {}
+        for site in sites:
+            self.sites.setdefault(str(site.tap.slot), []).append(site)
         self.own = own
         self.lead = lead
 
     def __call__(self, site: str, value: torch.Tensor, flow: Flow | None = None) -> torch.Tensor:
         """Take the value at a site, give back the value to go on with."""
-        found = self.sites.get(site)
-        if found is None:
-            return value
-        new = found.visit(value, flow)
-        return value if new is None else new
+        for one in self.sites.get(site, ()):
+            new = one.visit(value, flow)
+            value = value if new is None else new
+        return value
 
     def wants(self, *sites: str) -> bool:
         """Whether anything is to be done at one of these sites."""

@@ -1,5 +1,6 @@
 """Sites: where a run stops to act, grouped by the module that has to be hooked for it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -38,6 +39,7 @@ class Site:
     origins: list["Site"] = field(
         default_factory=list
     )  # of the runs that were joined, reached when this one is
+    counts: bool = True  # whether a visit is one to the point; a half of a site may not say so
 
     def place(self, action: Action, clock: Clock | None) -> None:
         """Put an action in its place: what edits before splices, and these before what looks."""
@@ -48,9 +50,18 @@ class Site:
         later = (n for n, (one, _) in enumerate(self.actions) if _rank(one) > _rank(action))
         self.actions.insert(next(later, len(self.actions)), (action, clock))
 
+    def halves(self) -> list["Site"]:
+        """Return what edits and what looks as sites of their own; the second counts the visits of both."""
+        looks = [deed for deed in self.actions if deed[0].looks]
+        if not self.edits or not looks:
+            return [self]
+        others = [deed for deed in self.actions if not deed[0].looks]
+        first = Site(self.point, self.tap, others, edits=True, counts=False)
+        return [first, Site(self.point, self.tap, looks, edits=False, origins=[self])]
+
     def credit(self) -> None:
         """Count a visit, for the runs around this one too."""
-        self.visits += 1
+        self.visits += self.counts
         for origin in self.origins:
             origin.credit()
 
@@ -147,6 +158,12 @@ class Plan:
     def sites(self) -> list[Site]:
         """The sites, in order."""
         return list(self.by_name.values())
+
+    def in_turn(self) -> list[Site]:
+        """Return the sites in the order of their visits: all that edit a tap, by whatever name, then what looks."""
+        edited = Counter(site.tap for site in self.sites if site.edits)
+        found = [half for site in self.sites for half in (site.halves() if edited[site.tap] > 1 else [site])]
+        return sorted(found, key=lambda site: not site.edits)
 
     def add(self, point: Point, action: Action, *, edits: bool, clock: Clock | None = None) -> None:
         """Act at a point: edits first, in order, then splices, then what looks: it sees what the model goes on with.

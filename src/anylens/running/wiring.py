@@ -31,7 +31,7 @@ class Wiring:
 
     def install(self) -> None:
         """Put the hooks on: counters first, then at each module what its sites need."""
-        run, sites = self.run, self.run.plan.sites
+        run, sites = self.run, self.run.plan.in_turn()
         root = run.root
         at_modules = group(site for site in sites if site.tap.rule is None)
         at_ops = group(site for site in sites if site.tap.rule is not None)
