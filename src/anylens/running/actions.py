@@ -63,12 +63,18 @@ class Action(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Edit:
-    """A hook function of the user's, or an intervention: what it returns is checked before it goes on."""
+    """A hook function of the user's, or an intervention: what it returns is checked before it goes on.
+
+    first, last: the steps at which it was called so far. acted: in how many of its calls it gave a value.
+    """
 
     point: Point
     hook: Hook
+    first: Step | None = None
+    last: Step | None = None
+    acted: int = 0
     looks: ClassVar[bool] = False
 
     def __call__(self, value: torch.Tensor, step: Step) -> torch.Tensor | None:
@@ -79,8 +85,10 @@ class Edit:
         at = At(self.point.name, self.point.axes, self.point.layer, step)
         with at_rest():
             new: torch.Tensor | None = self.hook(value.clone(), at)
+        self.first, self.last = step if self.first is None else self.first, step
         if new is not None:
             check(self.point, value, new)
+            self.acted += 1
         return new
 
 

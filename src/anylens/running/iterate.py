@@ -16,7 +16,7 @@ from anylens.running.capture import Cache, To, copied
 from anylens.running.clock import Clock
 from anylens.running.pause import Hold, Pause
 from anylens.running.relay import Done, Halt, Relay
-from anylens.running.run import Run, runs_here
+from anylens.running.run import Run, expect_edits, runs_here
 from anylens.running.schedulers import catching
 from anylens.running.step import Step
 from anylens.running.steps import Steps, Trail
@@ -67,7 +67,7 @@ class Host:
             self.end()
 
     def take_off(self) -> None:
-        """Take off the edits of a step; RunError if one of them had no effect, as its point was not reached."""
+        """Take off the edits of a step; RunError if one of them had no effect: its point or step was not reached."""
         edited = self.drop()
         silent = [
             site.point.name for run in edited for site in run.plan.sites if not site.visits and site.edits
@@ -76,6 +76,7 @@ class Host:
             raise RunError(
                 f"{', '.join(silent[:3])} was not reached in this step, so the edit had no effect."
             )
+        expect_edits(edited)
 
     def drop(self) -> list[Run]:
         """Take off the edits of a step that may have been left by an exception; return the runs that made them."""

@@ -1,7 +1,7 @@
 """A run: what is under way while the user's own code calls the model, and what it has come to."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,11 @@ from torch import nn
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.functions import StandIn
 from anylens.core.errors import RunError
+from anylens.running.actions import Edit
 from anylens.running.active import active, all_active
+from anylens.running.interventions import EVERY, Intervention
 from anylens.running.scopes import Scopes
-from anylens.running.sites import Leads, Plan, Site
+from anylens.running.sites import Leads, Plan, Site, Spliced
 
 
 class Enough(BaseException):
@@ -41,7 +43,7 @@ class Run:
         self.stand_ins = stand_ins  # those for functions, which the model's family has
         self.root = root
         self.anatomy = anatomy
-        self.plan = plan
+        self.plan = self.own = plan
         self.tally = tally or Tally()
         self.tally.left += len(plan.by_name)
         self.turns: Counter[str] = (
@@ -87,8 +89,8 @@ def runs_here() -> list[Run]:
     return [run for run in all_active() if isinstance(run, Run)]
 
 
-def expect_visits(runs: Iterable[Run]) -> None:
-    """Refuse runs in which a point was not reached: an edit without effect is never passed over."""
+def expect_visits(runs: Sequence[Run]) -> None:
+    """Refuse runs in which a point or a step was not reached: an edit without effect is never passed over."""
     silent = [site.point.name for run in runs for site in run.plan.sites if not site.visits]
     if silent:
         more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
@@ -97,3 +99,42 @@ def expect_visits(runs: Iterable[Run]) -> None:
             "the watched forward. Attach again with an example like this input; for a method that does not call the "
             "model, with attach(model, example, method=NAME)."
         )
+    expect_edits(runs)
+
+
+def expect_edits(runs: Iterable[Run]) -> None:
+    """Refuse runs in which none of the steps came that an intervention was narrowed to.
+
+    One that stands for several points, as under a glob, has to act at one of them. Edits of the runs around these are
+    looked at where those end.
+    """
+    by_hook: dict[int, list[Edit]] = {}
+    for edit in (edit for run in runs for edit in _edits(run.own)):
+        if isinstance(edit.hook, Intervention) and edit.hook.steps != EVERY and edit.last is not None:
+            by_hook.setdefault(id(edit.hook), []).append(edit)
+    for edits in by_hook.values():
+        if not any(edit.acted for edit in edits):
+            raise RunError(_never_acted(max(edits, key=lambda edit: int(edit.last or 0))))
+
+
+def _edits(plan: Plan) -> Iterator[Edit]:
+    """Yield what edits at the sites of a plan, and inside its splices."""
+    for site in plan.sites:
+        for action, _ in site.actions:
+            if isinstance(action, Edit):
+                yield action
+            elif isinstance(action, Spliced):
+                yield from _edits(action.plan)
+
+
+def _never_acted(edit: Edit) -> str:
+    """Say which edit had no effect, and which steps there were."""
+    count = int(edit.last or 0) + 1
+    steps = f"{count} steps, {edit.first!r} to {edit.last!r}" if count > 1 else f"1 step, {edit.last!r}"
+    beside = (
+        " The point lies outside the steps and counts its own." if getattr(edit.last, "own", False) else ""
+    )
+    return (
+        f"{edit.hook!r} at {edit.point.name} had no effect: none of its steps came. There were {steps}.{beside} "
+        "Choose among these, or leave the edit out."
+    )
