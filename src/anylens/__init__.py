@@ -3,12 +3,12 @@
 Attach to a model, watch it run once, and every named point inside it can be read, edited, and followed.
 """
 
+from anylens.analysis.directions import difference_of_means
 from anylens.anatomy.anatomy import Anatomy
 from anylens.anatomy.points import Point
 from anylens.attaching import attach
 from anylens.core import __version__
 from anylens.core.errors import AnylensError
-from anylens.harvest.contrast import contrast
 from anylens.harvest.harvest import harvest
 from anylens.lens import Lens
 from anylens.loading import load
@@ -18,14 +18,13 @@ from anylens.running.interventions import (
     Intervention,
     ablate,
     add,
-    clamp_feature,
     patch_from,
     scale,
     set_to,
 )
 from anylens.running.step import Step, sigmas, timesteps
 from anylens.running.steps import Steps
-from anylens.sae.steering import steer
+from anylens.sae.steering import clamp_feature, steer
 
 __all__ = [
     "Anatomy",
@@ -42,7 +41,7 @@ __all__ = [
     "add",
     "attach",
     "clamp_feature",
-    "contrast",
+    "difference_of_means",
     "harvest",
     "load",
     "patch_from",

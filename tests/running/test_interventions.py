@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import anylens
-from anylens.core.errors import AxisError, DtypeError, EditError
+from anylens.core.errors import AxisError, DtypeError, EditError, ShapeError
 
 POST = "blocks.0.hook_resid_post"
 
@@ -100,8 +100,6 @@ def test_what_is_put_in_is_a_tensor_or_numbers(made):
     for make in (anylens.add, anylens.scale, anylens.set_to):
         with pytest.raises(DtypeError, match="tensor or a number"):
             make("much")
-    with pytest.raises(EditError, match="direction"):
-        anylens.clamp_feature(torch.zeros(8), 1.0)
     with pytest.raises(EditError, match="cache or a tensor"):
         anylens.patch_from(None)
 
@@ -113,3 +111,51 @@ def test_a_value_of_another_rank_has_no_axes_to_narrow_to():
     assert torch.equal(halved, model(torch.ones(4)) / 2)
     with pytest.raises(AxisError, match="does not go with its axes"):
         lens.run_with_hooks(torch.ones(4), hooks={"0.hook_out": anylens.scale(0.5).on(batch=0)})
+
+
+def patched(made, along, **where):
+    """What patching along directions puts at a point, beside what was there and what it was taken from."""
+    example, lens = made
+    _, cache = lens.run_with_cache(example + 1, points=POST)
+    hook = anylens.patch_from(cache, along=along).on(**where)
+    before = lens.record(example, points=POST)[1][0][POST]
+    return lens.record(example, points=POST, hooks={POST: hook})[1][0][POST], before, cache[POST]
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_a_patch_along_directions_takes_their_span_alone(made, count):
+    along = torch.randn(count, 8)
+    after, before, other = patched(made, along if count > 1 else along[0], pos=slice(1, 4))
+    onto = torch.linalg.pinv(along) @ along  # the projection, by another way
+    torch.testing.assert_close(after[:, 1:4], (before + (other - before) @ onto)[:, 1:4], atol=1e-5, rtol=0)
+    assert torch.equal(after[:, [0, 4]], before[:, [0, 4]])
+    if count == 8:
+        torch.testing.assert_close(after[:, 1:4], other[:, 1:4], atol=1e-5, rtol=0)
+
+
+def test_a_patch_along_directions_of_a_map_goes_by_channels():
+    model = nn.Conv2d(3, 4, 1)
+    lens = anylens.attach(nn.Sequential(model), torch.randn(2, 3, 5, 5))
+    point = "0.hook_out"
+    assert "channel" in lens.points[point].axes
+    one, other = torch.randn(2, 3, 5, 5), torch.randn(2, 3, 5, 5)
+    hook = anylens.patch_from(model(other).detach(), along=torch.tensor([0.0, 0.0, 2.0, 0.0]))
+    got = lens.run_with_hooks(one, hooks={point: hook})
+    torch.testing.assert_close(got[:, 2], model(other)[:, 2])
+    torch.testing.assert_close(got[:, [0, 1, 3]], model(one)[:, [0, 1, 3]])
+
+
+@pytest.mark.parametrize(
+    ("along", "error", "says"),
+    [
+        (torch.zeros(8), EditError, "span less"),
+        (torch.ones(2, 8), EditError, "2 directions were given"),
+        (torch.randn(9, 8), EditError, "span less"),
+        (torch.full((8,), torch.nan), EditError, "span less"),
+        (torch.ones(2, 2, 8), ShapeError, "directions? are of shape|Directions"),
+        (torch.ones(7), ShapeError, "width 7"),
+    ],
+)
+def test_directions_that_do_not_serve_are_refused(made, along, error, says):
+    with pytest.raises(error, match=says):
+        patched(made, along)

@@ -74,6 +74,26 @@ def test_along_a_direction(lens, ids):
     assert torch.allclose(tripled @ direction, 3 * cache[POINT] @ direction, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("length", [0.1, 1.0, 30.0])
+def test_clamp_feature_takes_a_direction_of_any_length(lens, ids, sae, length):
+    direction = torch.randn(lens.points[POINT].shape[-1], generator=torch.Generator().manual_seed(3))
+    unit = direction / direction.norm()
+    clamped = steered(lens, ids, anylens.clamp_feature(length * unit, 2.0).on(pos=slice(2, None)))
+    _, cache = lens.run_with_cache(ids, points=POINT)
+    assert torch.allclose(clamped[:, 2:] @ unit, torch.tensor(2.0), atol=1e-5)
+    assert torch.equal(clamped[:, :2], cache[POINT][:, :2])
+    left = cache[POINT] - (cache[POINT] @ unit)[..., None] * unit
+    assert torch.allclose(clamped[:, 2:] - 2 * unit, left[:, 2:], atol=1e-5)
+    as_feature, as_steered = (
+        steered(lens, ids, hook)
+        for hook in (
+            anylens.clamp_feature(sae.feature(3), 2.0),
+            anylens.steer(sae.feature(3), 2.0, how="clamp"),
+        )
+    )
+    assert torch.equal(as_feature, as_steered)
+
+
 def test_on_a_map_and_a_region_of_it():
     torch.manual_seed(0)
     model, example = models.resnet()
@@ -92,9 +112,10 @@ def test_on_a_map_and_a_region_of_it():
     assert not bool(change.any())
 
 
-def test_contrast_is_the_difference_of_means(lens, ids):
+def test_the_difference_of_means_is_steered_along_as_it_is(lens, ids):
     other = (ids + 1) % lens.model.config.vocab_size
-    found = anylens.contrast(lens, [ids], [other[:1], other[1:]], point=POINT, positions=[-1])
+    sides = [ids], [other[:1], other[1:]]
+    found = anylens.difference_of_means(lens, *sides, points=POINT, positions=[-1])[POINT]
     _, a = lens.run_with_cache(ids, points=POINT)
     _, b = lens.run_with_cache(other, points=POINT)
     assert torch.allclose(found, a[POINT][:, -1].mean(0) - b[POINT][:, -1].mean(0), atol=1e-6)
@@ -109,9 +130,11 @@ def test_bad_input_is_named(lens, ids, sae):
         sae.feature(32)
     with pytest.raises(EditError, match="length 0"):
         anylens.steer(torch.zeros(8), 1.0)
+    with pytest.raises(EditError, match="length 0"):
+        anylens.clamp_feature(torch.zeros(8), 1.0)
     with pytest.raises(ShapeError, match=r"\[d_in\]"):
         anylens.steer(torch.zeros(8, 2), 1.0)
     with pytest.raises(ShapeError, match="d_model"):
         steered(lens, ids, anylens.steer(sae.feature(1), 1.0).on(d_model=slice(0, 3)))
     with pytest.raises(StoreError, match="no inputs"):
-        anylens.contrast(lens, [], [ids], point=POINT)
+        anylens.difference_of_means(lens, [], [ids], points=POINT)

@@ -5,7 +5,6 @@
 from dataclasses import replace
 
 import anylens
-from anylens.analysis.directions import difference_of_means
 from anylens.analysis.patching import patch_grid
 from anylens.zoo.worlds import shapes
 
@@ -46,8 +45,8 @@ def stars(split, seed, count, colour):
 
 point = "blocks.3.hook_resid_post"
 blue, red = (stars("train", 1, 96, colour) for colour in ("blue", "red"))
-way = difference_of_means(lens, blue, red, points=point)[point][0]
-hooks = {point: anylens.add(way).on(pos=0)}  # position 0 is the class token
+way = anylens.difference_of_means(lens, [blue], [red], points=point, positions="first")[point]
+hooks = {point: anylens.steer(way, 1.0).on(pos=0)}  # position 0 is the class token
 output = lens.run_with_hooks(stars("held_out", 12, 40, "red"), hooks=hooks)
 print([lens.model.config.id2label[label] for label in output.logits.argmax(-1).tolist()])
 

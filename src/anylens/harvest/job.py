@@ -19,6 +19,18 @@ Captured = list[tuple[int, torch.Tensor]]  # the values of a point: step, value
 
 
 @dataclass(frozen=True)
+class Ran:
+    """What one input gave: rows by point, the sizes of the axes on which they have their places, and the output.
+
+    The output is None where the run ended behind the last point.
+    """
+
+    rows: Mapping[str, Rows]
+    extents: Mapping[str, tuple[int, ...]]
+    output: Any = None
+
+
+@dataclass(frozen=True)
 class Job:
     """A lens, the points to take rows from, and how; the arguments are those of `anylens.harvest`."""
 
@@ -40,7 +52,11 @@ class Job:
         return cls(lens, lens.points.select(points), positions, **how)
 
     def inputs(self, data: Iterable[Any]) -> Iterator[Arguments]:
-        """Yield inputs as arguments; texts go through the lens's tokenizer."""
+        """Yield inputs as arguments; texts go through the lens's tokenizer. Raises StoreError for a lone input."""
+        if isinstance(data, (Mapping, torch.Tensor, str)):
+            raise StoreError(
+                f"Data are inputs, each a batch, and one {type(data).__name__} was given. Put it in a list."
+            )
         for one in data:
             yield self.arguments(one)
 
@@ -52,13 +68,21 @@ class Job:
             one = self.lens.processor(listed, return_tensors="pt", padding=len(listed) > 1)
         return as_arguments(one)
 
-    @torch.no_grad()
-    def rows(self, given: Arguments, *, first: int = 0) -> dict[str, Rows]:
+    def rows(self, given: Arguments, *, first: int = 0) -> Mapping[str, Rows]:
         """Run the model on one input and return the rows of each point; `first` is the number of its first sample."""
-        captured = (
-            self._captured(given) if self.steps is None and self.method is None else self._recorded(given)
-        )
-        return {point.name: self._cut(captured[point.name], point, given[1], first) for point in self.points}
+        return self.run(given, first=first).rows
+
+    @torch.no_grad()
+    def run(self, given: Arguments, *, first: int = 0, whole: bool = False) -> Ran:
+        """Run the model on one input, for its rows; a `whole` run goes on to the end and gives its output too."""
+        stepwise = self.steps is not None or self.method is not None
+        output, captured = self._recorded(given) if stepwise else self._captured(given, whole=whole)
+        found, extents = {}, {}
+        for point in self.points:
+            found[point.name] = self._cut(captured[point.name], point, given[1], first)
+            shape = captured[point.name][0][1].shape
+            extents[point.name] = tuple(shape[point.axes.index(axis)] for axis in row_axes(point.axes))
+        return Ran(found, extents, output)
 
     def axes(self) -> dict[str, tuple[str, ...]]:
         """Return the axes on which each point's rows have their places."""
@@ -90,18 +114,20 @@ class Job:
             raise StoreError(f"{point.name} has none of the chosen steps.")
         return joined(parts)
 
-    def _captured(self, given: Arguments) -> dict[str, Captured]:
-        """Run one forward, cut behind the last point."""
+    def _captured(self, given: Arguments, *, whole: bool) -> tuple[Any, dict[str, Captured]]:
+        """Run one forward, cut behind the last point if not the whole is wanted."""
         args, kwargs = given
         names = [point.name for point in self.points]
-        _, cache = self.lens.run_with_cache(*args, points=names, stop_early=True, to=self.dtype, **kwargs)
-        return {name: [(0, cache[name])] for name in names}
+        output, cache = self.lens.run_with_cache(
+            *args, points=names, stop_early=not whole, to=self.dtype, **kwargs
+        )
+        return output, {name: [(0, cache[name])] for name in names}
 
-    def _recorded(self, given: Arguments) -> dict[str, Captured]:
+    def _recorded(self, given: Arguments) -> tuple[Any, dict[str, Captured]]:
         """Run step by step; of rows under guidance keep those that follow the prompt."""
         args, kwargs = given
         names = [point.name for point in self.points]
-        _, found = self.lens.record(
+        output, found = self.lens.record(
             *args, points=names, steps=self.steps, method=self.method, to=self.dtype, **kwargs
         )
         captured: dict[str, Captured] = {}
@@ -113,7 +139,7 @@ class Job:
                 if kept is not None and batch is not None:
                     value = value.index_select(batch, torch.tensor(kept).nonzero().flatten().to(value.device))
                 captured[name].append((int(step), value))
-        return captured
+        return output, captured
 
 
 def samples_of(given: Arguments) -> int:

@@ -48,7 +48,7 @@ def cut(value: torch.Tensor, axes: Axes, mask: torch.Tensor, *, first: int, step
     rows = _rows_last(value, axes)
     places = mask.nonzero()
     where = torch.cat([torch.full((len(places), 1), step), places[:, 1:]], dim=1).to(torch.int32)
-    return Rows(rows[mask], places[:, 0] + first, where)
+    return Rows(rows[mask], places[:, 0] + first, where, row_axes(axes))
 
 
 def _rows_last(value: torch.Tensor, axes: Axes) -> torch.Tensor:

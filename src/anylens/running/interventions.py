@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 
+from anylens.core.axes import feature_axis
 from anylens.core.errors import AxisError, DtypeError, EditError, ShapeError
 from anylens.running.actions import At
 from anylens.running.choice import Choice, Chooser, for_edits
@@ -145,24 +146,30 @@ def ablate(mean: torch.Tensor | None = None) -> Intervention:
     return set_to(0.0 if mean is None else mean)
 
 
-def patch_from(cache: Mapping[str, torch.Tensor] | torch.Tensor) -> Intervention:
+def patch_from(
+    cache: Mapping[str, torch.Tensor] | torch.Tensor, *, along: torch.Tensor | None = None
+) -> Intervention:
     """Set the selected part to what another run had there: its cache, or one tensor.
 
-    The other run's value must have the shape of this one's; the same part is taken from it.
-    """
+    The other run's value must have the shape of this one's; the same part is taken from it. With `along`, a direction
+    `[d_model]` or several `[direction, d_model]`, only what lies in their span is taken; they need not be orthogonal.
 
+    Raises EditError for what is no cache, and for directions that are fewer than they look.
+    """
     if not isinstance(cache, (Mapping, torch.Tensor)):
         raise EditError(f"patch_from takes a cache or a tensor, and was given {type(cache).__name__}.")
 
     def change(value: torch.Tensor, at: At) -> torch.Tensor:
         return _source(cache, at).to(value)
 
-    return _Patch("patch_from", change)
+    return _Patch("patch_from", change, span=None if along is None else _span(along))
 
 
 @dataclass(frozen=True)
 class _Patch(Intervention):
-    """Takes the selected part from a whole value of the same shape."""
+    """Takes the selected part from a whole value of the same shape; with a `span` `[d_model, k]`, within that."""
+
+    span: torch.Tensor | None = None
 
     def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
         if not self.steps.may_keep(at.step):
@@ -172,26 +179,44 @@ class _Patch(Intervention):
             raise ShapeError(
                 f"{at.name} has shape {list(value.shape)} in this run and {list(other.shape)} in the one patched from."
             )
+        if self.span is not None:
+            other = value + _within(self.span, other - value, at)
         index = select(self.where, value, at)
         return value.index_put(index, other[index]) if self.where else other.clone()
 
     __repr__ = Intervention.__repr__
 
 
-def clamp_feature(direction: torch.Tensor, strength: float) -> Intervention:
-    """Set the component along a direction of the last axis to a strength; how long the direction is does not matter."""
-    direction = torch.as_tensor(content_of("clamp_feature", direction))
-    unit: torch.Tensor = direction / direction.norm()
-    if not unit.isfinite().all():
-        raise EditError(
-            "clamp_feature needs a direction, and was given one of length zero or without numbers."
+def _span(along: torch.Tensor) -> torch.Tensor:
+    """Return an orthonormal basis `[d_model, k]` of what directions span."""
+    given = torch.as_tensor(content_of("patch_from", along))
+    directions = given.to(torch.promote_types(given.dtype, torch.float32))
+    listed = directions[None] if directions.ndim == 1 else directions
+    if listed.ndim != 2 or not len(listed):
+        raise ShapeError(
+            f"Directions are of shape [d_model] or [direction, d_model], and {list(directions.shape)} was given."
         )
+    basis: torch.Tensor
+    basis, left = torch.linalg.qr(listed.T)
+    lengths = left.detach().diagonal().abs()
+    if len(listed) > listed.shape[1] or not bool((lengths > 1e-6 * listed.detach().norm(dim=1)).all()):
+        raise EditError(
+            f"{len(listed)} directions were given, and they span less: one is zero, not finite, or follows from others."
+        )
+    return basis
 
-    def change(part: torch.Tensor, _: At) -> torch.Tensor:
-        along: torch.Tensor = unit.to(part)
-        return part + (strength - part @ along).unsqueeze(-1) * along
 
-    return Intervention(f"clamp_feature({strength})", change)
+def _within(span: torch.Tensor, change: torch.Tensor, at: At) -> torch.Tensor:
+    """Return the part of a change that lies in a span of its features."""
+    axis = feature_axis(at.axes)
+    if change.shape[axis] != len(span):
+        raise ShapeError(
+            f"Directions of width {len(span)} do not fit {at.name}, which has {change.shape[axis]} on axis "
+            f"{at.axes[axis]!r}."
+        )
+    basis = span.to(change)
+    within: torch.Tensor = change.movedim(axis, -1) @ basis @ basis.T
+    return within.movedim(-1, axis)
 
 
 def content_of(name: str, content: Any) -> torch.Tensor | float:

@@ -22,7 +22,7 @@ def steer(feature: Feature | Tensor, strength: float, *, how: How = "add") -> In
     autoencoder does not explain stays as it is, and so do its other features.
 
     Args:
-        feature: a feature, or a direction `[d_in]` such as `anylens.contrast` gives.
+        feature: a feature, or a direction `[d_in]` such as `anylens.difference_of_means` gives.
         strength: in units of the feature's activation, or of the direction's length.
         how: `"add"` adds that much; `"clamp"` makes the activation, or the component along the direction, that much;
             `"scale"` multiplies it by that much.
@@ -33,11 +33,11 @@ def steer(feature: Feature | Tensor, strength: float, *, how: How = "add") -> In
     """
     if how not in ("add", "clamp", "scale"):
         raise EditError(f"how is 'add', 'clamp' or 'scale', and was given {how!r}.")
-    named = feature if isinstance(feature, Feature) else "a direction"
+    named = repr(feature) if isinstance(feature, Feature) else "a direction"
     along = feature.direction if isinstance(feature, Feature) else _direction(feature)
     length = float(along.norm())
     if not 0 < length < float("inf"):
-        raise EditError(f"{named!r} has a direction of length {length}, which leads nowhere.")
+        raise EditError(f"Steering needs a direction that leads somewhere, and {named} has length {length}.")
 
     def amount(rows: Tensor) -> Tensor | float:
         if how == "add":
@@ -58,7 +58,19 @@ def steer(feature: Feature | Tensor, strength: float, *, how: How = "add") -> In
         rows = part.movedim(axis, -1)
         return (rows + amount(rows) * along.to(rows)).movedim(-1, axis)
 
-    return Intervention(f"steer({named!r}, {strength:g}, how={how!r})", change)
+    return Intervention(f"steer({named}, {strength:g}, how={how!r})", change)
+
+
+def clamp_feature(feature: Feature | Tensor, strength: float) -> Intervention:
+    """Set the activation of a feature, or the component along a direction, to a strength.
+
+    `steer(feature, strength, how="clamp")`, but that how long a direction is does not matter: the strength is in the
+    stream's own units, and not in lengths of the direction. Raises what `steer` does.
+    """
+    if not isinstance(feature, Feature):
+        along = _direction(feature)
+        feature = along / along.norm() if bool(along.any()) else along
+    return steer(feature, strength, how="clamp")
 
 
 def _direction(direction: Any) -> Tensor:

@@ -177,4 +177,5 @@ def _room_for(rows: Rows, count: int) -> Rows:
         rows.values.new_empty((count, *rows.values.shape[1:])),
         rows.sample.new_empty(count),
         rows.where.new_empty((count, *rows.where.shape[1:])),
+        rows.axes,
     )

@@ -99,7 +99,8 @@ class StoredColumn:
     def __init__(self, store: Store, point: str) -> None:
         self.store, self.point = store, point
         self.sizes = [shard.rows.get(point, 0) for shard in store.manifest.shards]
-        self.width = store.manifest.columns[point].width
+        column = store.manifest.columns[point]
+        self.width, self.axes = column.width, tuple(column.axes)
 
     def read(self, block: int, start: int, stop: int) -> Rows:
         """Return some rows of a shard, whose file is checked when it is read for the first time."""
@@ -110,7 +111,7 @@ class StoredColumn:
                 values, sample, where = (held.get_slice(name)[start:stop] for name in names)
         except (OSError, SafetensorError) as error:
             raise DamagedShardError(f"{file} cannot be read: {error}.") from error
-        return Rows(values, sample, where)
+        return Rows(values, sample, where, self.axes)
 
 
 class InMemory:

@@ -85,8 +85,8 @@ def vectors_of(lens: Lens, material: Material) -> dict[str, list[Vectors]]:
 
 def _differences(lens: Lens, material: Material, which: Tensor) -> list[Float[Tensor, "d_model"]]:
     """Return, for each layer, the difference of the mean class tokens over some of the training pictures."""
-    sides = [{"pixel_values": side.inputs[which]} for side in (material.towards, material.away)]
-    return [way[0] for way in difference_of_means(lens, *sides, points=POINTS).values()]
+    sides = [[{"pixel_values": side.inputs[which]}] for side in (material.towards, material.away)]
+    return list(difference_of_means(lens, *sides, points=POINTS, positions="first").values())
 
 
 @torch.no_grad()

@@ -1,0 +1,23 @@
+"""The examples in the docstrings run and give what they say."""
+
+import doctest
+from pathlib import Path
+
+import pytest
+import torch
+
+import anylens
+from anylens.core.optional import require
+
+ROOT = Path(anylens.__file__).parent
+MODULES = ["harvest.collect", *(f"analysis.{file.stem}" for file in sorted((ROOT / "analysis").glob("*.py")))]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.endswith("__init__")])
+def test_examples_give_what_they_say(module):
+    found = require(f"anylens.{module}", extra="all")
+    result = doctest.testmod(
+        found, extraglobs={"torch": torch, "anylens": anylens}, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert not result.failed
