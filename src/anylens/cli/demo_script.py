@@ -5,7 +5,8 @@
 from dataclasses import replace
 
 import anylens
-from anylens.analysis.patching import patch_grid
+from anylens.analysis.metrics import logit_difference
+from anylens.analysis.patching import patching_sweep
 from anylens.zoo.worlds import shapes
 
 lens = anylens.load("zoo:shapes-vit")
@@ -26,12 +27,12 @@ red_star = shapes.Scene(
 )
 red, blue = (shapes.ShapesBatch.of([replace(red_star, colour=colour)]) for colour in ("red", "blue"))
 first, second = (lens.model.config.label2id[f"{colour} star"] for colour in ("red", "blue"))
-grid = patch_grid(
+grid = patching_sweep(
     lens,
-    {"pixel_values": red.pixel_values},
     {"pixel_values": blue.pixel_values},
+    source={"pixel_values": red.pixel_values},
     points="blocks.*.hook_resid_pre",
-    metric=lambda output: output.logits[:, first] - output.logits[:, second],
+    metric=logit_difference(first, second),
 )
 print(grid.recovered[0])  # point, position: 0 is the blue picture's answer, 1 the red one's
 

@@ -32,23 +32,28 @@ class Place:
         """What is held there now."""
         return vars(self.holder).get(self.name)
 
+    @property
+    def key(self) -> tuple[int, str]:
+        """What tells this place from others."""
+        return id(self.holder), self.name
+
 
 @dataclass(eq=False)
 class Handle:
     """A claim that is in force until it is removed."""
 
-    path: str
+    place: Place
     claim: Claim
 
     def remove(self) -> None:
         """Give the claim up; with the last one, the function itself comes back to its place."""
         with _LOCK:
-            replaced = _REPLACED.get(self.path)
+            replaced = _REPLACED.get(self.place.key)
             if replaced is None or self not in replaced.handles:
                 return
             replaced.handles = tuple(one for one in replaced.handles if one is not self)
             if not replaced.handles:
-                del _REPLACED[self.path]
+                del _REPLACED[self.place.key]
                 replaced.put_back()
 
 
@@ -81,7 +86,7 @@ class Replaced:
             setattr(self.place.holder, self.place.name, self.own)
 
 
-_REPLACED: dict[str, Replaced] = {}
+_REPLACED: dict[tuple[int, str], Replaced] = {}
 
 
 def find_function(path: str) -> Place | None:
@@ -108,15 +113,25 @@ def _bound(function: Any) -> bool:
     return isinstance(function, (classmethod, staticmethod))
 
 
+def find_method(kind: type, name: str) -> Place | None:
+    """Return where a class or one of its bases holds a method, or None."""
+    holder = next((one for one in kind.__mro__ if name in vars(one)), None)
+    place = Place(holder, name)
+    return place if holder and inspect.isroutine(place.function) and not _bound(place.function) else None
+
+
 def replace_function(path: str, claim: Claim) -> Handle | None:
     """Have a claim asked whenever a function is called; None where there is no such function."""
-    handle = Handle(path, claim)
+    place = find_function(path)
+    return replace_at(place, claim) if place is not None else None
+
+
+def replace_at(place: Place, claim: Claim) -> Handle:
+    """Have a claim asked whenever the function at a place is called."""
+    handle = Handle(place, claim)
     with _LOCK:
-        replaced = _REPLACED.get(path)
+        replaced = _REPLACED.get(place.key)
         if replaced is None:
-            place = find_function(path)
-            if place is None:
-                return None
-            replaced = _REPLACED[path] = Replaced(place, place.function)
+            replaced = _REPLACED[place.key] = Replaced(place, place.function)
         replaced.handles = (*replaced.handles, handle)
     return handle

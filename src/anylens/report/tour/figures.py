@@ -66,7 +66,7 @@ def _titles(board: Board, titles: list[str]) -> None:
 
 def stages(patching: Patching) -> list[str]:
     """Return short names for the points along the stream."""
-    last = len(patching.grid.points) - 1
+    last = len(patching.grid.coordinates["point"]) - 1
     return ["embedding", *(f"after {n}" for n in range(last))]
 
 

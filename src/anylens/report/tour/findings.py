@@ -65,7 +65,7 @@ def as_numbers(found: Findings) -> dict[str, Any]:
             "chance": found.looking.chance,
         },
         "patching": {
-            "points": list(found.patching.grid.points),
+            "points": list(found.patching.grid.coordinates["point"]),
             "recovered": found.patching.grid.recovered[0].tolist(),
             "groups": dict(zip(GROUPS, found.patching.means.T.tolist(), strict=True)),
             "pairs": len(found.patching.groups),

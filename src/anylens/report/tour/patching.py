@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from anylens.analysis.patching import PatchGrid, patch_grid
+from anylens.analysis.cells import Over
+from anylens.analysis.grid import Grid
+from anylens.analysis.metrics import logit_difference
+from anylens.analysis.patching import patching_sweep
 from anylens.lens import Lens
 from anylens.report.tour.material import Material, Pictures
 
@@ -23,7 +25,7 @@ class Patching:
     all pairs, the class token, all patches of the object together, and all patches of the background together.
     """
 
-    grid: PatchGrid
+    grid: Grid
     covered: Bool[Tensor, "patch"]
     groups: Float[Tensor, "pair point group"]
 
@@ -57,26 +59,16 @@ def patch(lens: Lens, material: Material, tick: Callable[[int, int], None]) -> P
     return Patching(grid, covered, torch.stack(groups))
 
 
-def _grid(lens: Lens, material: Material, pair: int, *, points: list[str], over: Any) -> PatchGrid:
+def _grid(lens: Lens, material: Material, pair: int, *, points: list[str], over: Over) -> Grid:
     clean, corrupted = (side[pair : pair + 1] for side in (material.clean, material.corrupted))
-    return patch_grid(
+    return patching_sweep(
         lens,
-        {"pixel_values": clean.inputs},
         {"pixel_values": corrupted.inputs},
+        source={"pixel_values": clean.inputs},
         points=points,
-        metric=difference(clean.answers, corrupted.answers),
+        metric=logit_difference(clean.answers, corrupted.answers),
         over=over,
     )
-
-
-def difference(first: Int[Tensor, "1"], second: Int[Tensor, "1"]) -> Callable[[Any], Tensor]:
-    """Return the metric: the logit of one label less that of another."""
-
-    def metric(output: Any) -> Tensor:
-        logits: Tensor = output.logits
-        return logits[:, int(first)] - logits[:, int(second)]
-
-    return metric
 
 
 def _places(pictures: Pictures, patches: int) -> Iterator[list[list[int]]]:

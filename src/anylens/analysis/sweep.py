@@ -1,0 +1,151 @@
+"""A sweep: the same edit in many places, one place at a time, and what each does to a metric.
+
+Cells that begin to differ at the same block go through the model together, as rows of one batch, and from that block
+on (`prefix.py`). The numbers are those of the plain loop of one whole forward for each cell.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anylens.analysis.cells import Cell, Cells, Over, cells_of
+from anylens.analysis.grid import Grid
+from anylens.analysis.prefix import Base, Prefix, base_of, prefix_of
+from anylens.analysis.subject import Metric, Settings, Subject
+from anylens.anatomy.points import Point
+from anylens.core.errors import RunError, ShapeError
+from anylens.core.progress import Progress
+from anylens.lens import Lens
+from anylens.running.actions import At, Hook
+from anylens.running.interventions import select
+
+Content = Callable[[str, int], Tensor]
+"""What is put in: from a point's name and a step to a tensor that broadcasts against the value there."""
+
+FEW = 8  # cells of a forward that is too small to be worth a beginning of its own
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a sweep is over: the model with its input, the points, the axes, and what each cell is measured by."""
+
+    subject: Subject
+    points: tuple[Point, ...]
+    over: Over
+
+    @classmethod
+    def of(cls, lens: Lens, inputs: Any, points: Any, metric: Metric, how: "How") -> "Task":
+        """Make a task of what a user gives."""
+        subject = Subject(lens, inputs, metric, how.settings)
+        lens._know(subject.given, how.settings.method)
+        return cls(subject, tuple(lens.points.select(points)), how.over)
+
+
+@dataclass(frozen=True)
+class How:
+    """The axes that a sweep goes over, and how it runs."""
+
+    over: Over
+    settings: Settings
+
+
+@torch.no_grad()
+def sweep(task: Task, content: Content, source: Tensor | None = None) -> Grid:
+    """Put content into one cell at a time, and return the metric of each.
+
+    source: the metric of the run that the content is from, if it is from one.
+    """
+    base = base_of(task.subject, [point.name for point in task.points])
+    cells = cells_of(task.points, base.shapes, base.steps, task.over)
+    prefix = prefix_of(base, batched=all(point.axes[:1] == ("batch",) for point in task.points))
+    values = torch.empty(len(cells.cells), len(base.metric))
+    with Progress("sweep", shown=task.subject.settings.progress) as progress:
+        done = 0
+        for numbers in chunks(cells.cells, prefix):
+            part = [cells.cells[number] for number in numbers]
+            values[numbers] = _measured(prefix, part, content).cpu().to(values)
+            done += len(numbers)
+            progress.tell(done, done / len(values))
+    return grid_of(base, cells, values, source)
+
+
+def grid_of(base: Base, cells: Cells, values: Tensor, source: Tensor | None) -> Grid:
+    """Lay values of `[cell, row]` out along the axes of the cells."""
+    rows = len(base.metric)
+    return Grid(
+        values.T.reshape(rows, *cells.shape),
+        ("row", *cells.axes),
+        {"row": tuple(range(rows)), **cells.coordinates},
+        base.metric.cpu(),
+        None if source is None else source.cpu(),
+    )
+
+
+def chunks(cells: Sequence[Cell], prefix: Prefix) -> Iterator[list[int]]:
+    """Yield the numbers of the cells that go into one forward each: those that begin to differ at the same moment.
+
+    Few that do are joined by the next ones.
+    """
+    until = [prefix.base.until([cell]) for cell in cells]
+    chunk: list[int] = []
+    for number in sorted(range(len(cells)), key=until.__getitem__):
+        later = chunk and until[number] > until[chunk[0]] and len(chunk) >= FEW
+        if later or len(chunk) == prefix.cells:
+            yield chunk
+            chunk = []
+        chunk.append(number)
+    if chunk:
+        yield chunk
+
+
+def _measured(prefix: Prefix, cells: list[Cell], content: Content) -> Tensor:
+    """Return the metric of some cells, `[cell, row]`, from one forward."""
+    subject, rows = prefix.base.subject, len(prefix.base.metric)
+    hooks = {name: put(cells, content) for name in dict.fromkeys(n for cell in cells for n in cell.names)}
+    with prefix.answering(cells, len(cells)):
+        output = subject.run(hooks, times=len(cells))
+    return subject.measure(output, len(cells)).reshape(len(cells), rows)
+
+
+def put(cells: Sequence[Cell], content: Content) -> Hook:
+    """Return a hook that puts content into each cell's own place, in its own rows of the batch."""
+
+    def hook(value: Tensor, at: At) -> Tensor:
+        parts = value.chunk(len(cells)) if len(cells) > 1 else (value,)
+        for cell, part in zip(cells, parts, strict=True):
+            if at.name in cell.names and (cell.steps is None or int(at.step) in cell.steps):
+                new = _fitted(content(at.name, int(at.step)), part, at)
+                index = select(dict(cell.where), part, at)
+                part[index] = new[index]
+        return value
+
+    return hook
+
+
+def _fitted(new: Tensor, part: Tensor, at: At) -> Tensor:
+    try:
+        return new.to(part).expand_as(part)
+    except RuntimeError as error:
+        raise ShapeError(
+            f"{at.name} has shape {list(part.shape)} in the run that is edited, and {list(new.shape)} in what is put "
+            "in. Give inputs of the same size."
+        ) from error
+
+
+def kept(values: dict[tuple[str, int], Tensor]) -> Content:
+    """Return recorded values as content. It raises RunError for a step that they do not have."""
+
+    def content(name: str, step: int) -> Tensor:
+        if (name, step) not in values:
+            raise RunError(f"The run that is patched from did not reach {name} in step {step}.")
+        return values[name, step]
+
+    return content
+
+
+def names_of(points: Iterable[Point]) -> list[str]:
+    """Return the names of points."""
+    return [point.name for point in points]
