@@ -25,6 +25,7 @@ from anylens.running.interventions import (
 from anylens.running.step import Step, sigmas, timesteps
 from anylens.running.steps import Steps
 from anylens.sae.steering import clamp_feature, steer
+from anylens.sae_loading import load_sae
 
 __all__ = [
     "Anatomy",
@@ -44,6 +45,7 @@ __all__ = [
     "difference_of_means",
     "harvest",
     "load",
+    "load_sae",
     "patch_from",
     "scale",
     "set_to",

@@ -6,6 +6,7 @@ from typing import Any
 
 from anylens.core.errors import AnylensError, ZooError
 from anylens.zoo import Entry, card, entry, names
+from anylens.zoo.saes import sae_names
 
 WORLDS = ("shapes", "vowels", "melodies", "grammar")
 COUNT = 16
@@ -42,7 +43,9 @@ def about(name: str) -> str:
         return "\n".join([*lines, f"  weights   {error}"])
     size = f"{facts['parameters']:,} parameters, {facts['weights_bytes'] / 1e6:.1f} MB"
     made = f"{facts['command']} ({facts['seconds'] / 60:.0f} minutes)"
-    return "\n".join([*lines, f"  size      {size}", f"  made by   {made}", *_scores(known, facts)])
+    return "\n".join(
+        [*lines, f"  size      {size}", f"  made by   {made}", *_scores(known, facts), *_saes(name)]
+    )
 
 
 def _scores(known: Entry, facts: dict[str, Any]) -> list[str]:
@@ -52,6 +55,12 @@ def _scores(known: Entry, facts: dict[str, Any]) -> list[str]:
         return []
     told = [f"{target.told(measured)} (must be {target.wanted})" for target in known.targets]
     return [f"  scores    {', '.join(told)}, on {measured['samples']:,} held-out samples"]
+
+
+def _saes(name: str) -> list[str]:
+    """The autoencoders that ship with the model."""
+    points = [point for model, _, point in (one.partition("/") for one in sae_names()) if model == name]
+    return [f"  saes      {', '.join(f'zoo:{name}/{point}' for point in points)}"] if points else []
 
 
 def shown(world: str, *, out: Path, count: int, seed: int) -> str:

@@ -126,7 +126,7 @@ def _config(file: Path) -> dict[str, Any]:
 
 def _weights(file: Path) -> dict[str, Tensor]:
     try:
-        return read_tensors(file.read_bytes())
+        return {name: weight.float() for name, weight in read_tensors(file.read_bytes()).items()}
     except (OSError, SafetensorError) as error:
         raise LoadError(f"{file} cannot be read: {error}.") from error
 
