@@ -4,11 +4,13 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Size
+from jaxtyping import Float
+from torch import Size, Tensor
 
-from anylens.analysis.grid import Label
+from anylens.analysis.grid import Grid, Label
 from anylens.anatomy.points import Point
 from anylens.core.errors import AxisError, EditError
+from anylens.running.interventions import Index
 
 Place = int | Sequence[int]
 
@@ -31,11 +33,14 @@ Over = str | Iterable[str] | Mapping[str, Places]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: the points that are edited in it, the positions on their axes, and the steps if not all."""
+    """One cell: by name the points that are edited in it, with where on their axes; and the steps, if not all."""
 
-    names: tuple[str, ...]
-    where: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    parts: Mapping[str, Mapping[str, Index]]
     steps: tuple[int, ...] | None = None
+
+    def at(self, step: int) -> Mapping[str, Mapping[str, Index]]:
+        """Return the parts that are edited in a step."""
+        return self.parts if self.steps is None or step in self.steps else {}
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,19 @@ class Cells:
     def shape(self) -> tuple[int, ...]:
         """How many cells lie along each axis."""
         return tuple(len(self.coordinates[axis]) for axis in self.axes)
+
+    def grid(
+        self, values: Float[Tensor, "cell row"], base: Float[Tensor, "row"], source: Tensor | None
+    ) -> Grid:
+        """Lay out one number for each cell and row."""
+        rows = len(base)
+        return Grid(
+            values.T.reshape(rows, *self.shape),
+            ("row", *self.axes),
+            {"row": tuple(range(rows)), **self.coordinates},
+            base.cpu(),
+            None if source is None else source.cpu(),
+        )
 
 
 def cells_of(points: Sequence[Point], shapes: Mapping[str, Size], steps: int, over: Over) -> Cells:
@@ -80,7 +98,7 @@ def cells_of(points: Sequence[Point], shapes: Mapping[str, Size], steps: int, ov
     for (_, names), places in itertools.product(rows, itertools.product(*chosen.values())):
         where = dict(zip(chosen, places, strict=True))
         when = where.pop("step", None)
-        found.append(Cell(names, tuple(where.items()), when))
+        found.append(Cell(dict.fromkeys(names, where), when))
     return Cells(tuple(found), tuple(coordinates), coordinates)
 
 

@@ -49,11 +49,11 @@ class Base:
 
     def until(self, cells: Iterable[Cell]) -> int:
         """Return the moment before which nothing is edited in any of some cells."""
-        wanted = [(set(cell.names), cell.steps) for cell in cells]
+        wanted = list(cells)
         return min(
             moment
             for (name, step), moment in self.moments.items()
-            if any(name in names and (steps is None or step in steps) for names, steps in wanted)
+            if any(name in cell.at(step) for cell in wanted)
         )
 
 

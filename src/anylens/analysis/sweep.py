@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anylens.analysis.cells import Cell, Cells, Over, cells_of
+from anylens.analysis.cells import Cell, Over, cells_of
 from anylens.analysis.grid import Grid
-from anylens.analysis.prefix import Base, Prefix, base_of, prefix_of
+from anylens.analysis.prefix import Prefix, base_of, prefix_of
 from anylens.analysis.subject import Metric, Settings, Subject
 from anylens.anatomy.points import Point
 from anylens.core.errors import RunError, ShapeError
@@ -69,19 +69,7 @@ def sweep(task: Task, content: Content, source: Tensor | None = None) -> Grid:
             values[numbers] = _measured(prefix, part, content).cpu().to(values)
             done += len(numbers)
             progress.tell(done, done / len(values))
-    return grid_of(base, cells, values, source)
-
-
-def grid_of(base: Base, cells: Cells, values: Tensor, source: Tensor | None) -> Grid:
-    """Lay values of `[cell, row]` out along the axes of the cells."""
-    rows = len(base.metric)
-    return Grid(
-        values.T.reshape(rows, *cells.shape),
-        ("row", *cells.axes),
-        {"row": tuple(range(rows)), **cells.coordinates},
-        base.metric.cpu(),
-        None if source is None else source.cpu(),
-    )
+    return cells.grid(values, base.metric, source)
 
 
 def chunks(cells: Sequence[Cell], prefix: Prefix) -> Iterator[list[int]]:
@@ -104,7 +92,7 @@ def chunks(cells: Sequence[Cell], prefix: Prefix) -> Iterator[list[int]]:
 def _measured(prefix: Prefix, cells: list[Cell], content: Content) -> Tensor:
     """Return the metric of some cells, `[cell, row]`, from one forward."""
     subject, rows = prefix.base.subject, len(prefix.base.metric)
-    hooks = {name: put(cells, content) for name in dict.fromkeys(n for cell in cells for n in cell.names)}
+    hooks = {name: put(cells, content) for cell in cells for name in cell.parts}
     with prefix.answering(cells, len(cells)):
         output = subject.run(hooks, times=len(cells))
     return subject.measure(output, len(cells)).reshape(len(cells), rows)
@@ -116,9 +104,9 @@ def put(cells: Sequence[Cell], content: Content) -> Hook:
     def hook(value: Tensor, at: At) -> Tensor:
         parts = value.chunk(len(cells)) if len(cells) > 1 else (value,)
         for cell, part in zip(cells, parts, strict=True):
-            if at.name in cell.names and (cell.steps is None or int(at.step) in cell.steps):
+            if (where := cell.at(int(at.step)).get(at.name)) is not None:
                 new = _fitted(content(at.name, int(at.step)), part, at)
-                index = select(dict(cell.where), part, at)
+                index = select(where, part, at)
                 part[index] = new[index]
         return value
 
