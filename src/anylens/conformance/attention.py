@@ -137,7 +137,7 @@ def _chosen(subject: Subject, tally: Tally) -> list[Part]:
 def reach(subject: Subject, tally: Tally) -> None:
     """One head at one position: its query moves one row of the scores, its key one column, its value one head of z."""
     for part in _chosen(subject, tally):
-        watched = [subject.by_name[part.names[key]] for key in ("scores", "pattern", "z")]
+        watched = [subject.by_name[part.names[key]] for key in ("q", "k", "scores", "pattern", "z")]
         watched += [subject.by_name[part.names["result"]]] if "result" in part.names else []
         try:
             base = part.of(subject.read(watched)[1])
@@ -166,7 +166,7 @@ def _one_edit(subject: Subject, tally: Tally, part: Part, what: tuple[str, Value
         if other not in seen:
             continue
         allowed = _allowed(base[other], (key, other), heads, chosen["pos"])
-        after = _level(base[other], seen[other]) if (key, other) == ("k", "scores") else seen[other]
+        after = _level(base[other], seen[other]) if other == "scores" and key in ("q", "k") else seen[other]
         moved = _moved(base[other], after)
         said_of = f"an edit of head {chosen['head']} at position {chosen['pos']} of {name}"
         tally.expect(
@@ -187,9 +187,16 @@ REACHES = {
 
 
 def _can_move(base: Values, key: str, position: int) -> bool:
-    """Whether an edit at a position can show at all: a key or value that every query has masked cannot."""
-    if key == "k":
-        return bool((base["scores"][..., position] > -1e4).any())
+    """Whether an edit at a position can show at all in what is watched.
+
+    A key or value that every query has masked cannot; nor a query with one key alone, nor that key, since what is added
+    to a whole row does not count; nor a query where all keys are zero, nor a key where all queries are.
+    """
+    if key in ("q", "k"):
+        seen = base["scores"] > -MASK
+        several = seen.sum(-1) > 1
+        met = bool(base["k" if key == "q" else "q"].any())
+        return met and bool((several[..., position] if key == "q" else several & seen[..., position]).any())
     return key != "v" or bool((base["pattern"][..., position] != 0).any())
 
 
@@ -204,7 +211,7 @@ def _moved(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
 
 
 def _level(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """Take off what was added to a whole row: a softmax does not see it, and some models subtract the maximum."""
+    """Take off what was added to a whole row: a softmax does not see it, and some models subtract the largest score."""
     seen = (before > -MASK) & (after > -MASK)
     change = torch.where(seen, after - before, torch.nan).float()
     return after - change.nanmedian(-1, keepdim=True).values.nan_to_num(0.0).to(after.dtype)

@@ -8,11 +8,12 @@ import torch
 from anylens.anatomy.points import Point
 from anylens.conformance.compare import differences, same_bits, tensors
 from anylens.conformance.subject import Subject, changed, said
+from anylens.conformance.substitute import CHOOSES, nothing_to_choose, weighed_anew, without_effect
 from anylens.conformance.sweep import Sweep
 from anylens.conformance.witness import Sightings, Witness, place_of
 from anylens.core.tree import leaves
 
-# A value inside a stand-in exists nowhere in the model itself: it is dead if what it goes into is.
+# Scores, pattern and what heads write often exist only inside a stand-in: they are dead if what they go into is.
 GOES_INTO = {
     "hook_attn_scores": "hook_pattern",
     "hook_pattern": "hook_z",
@@ -58,19 +59,21 @@ def _changes_nothing(subject: Subject, point: Point) -> bool:
 
 
 def _dead_itself(subject: Subject, sweep: Sweep, point: Point) -> str:
+    if point.name.rpartition(".")[2] in CHOOSES and (why := nothing_to_choose(subject, point)):
+        return why
+    if point.name.rpartition(".")[2] in GOES_INTO and (why := _dead_onward(subject, sweep, point, GOES_INTO)):
+        return why
     if point.needs_stand_in:
-        return _dead_inside(subject, sweep, point)
+        return weighed_anew(subject, point)
     value = subject.values.get(point.name)
     if value is None or not value.is_floating_point():
         return ""
     alike, reached = matters(subject, point, value)
     if not alike:
         return ""
-    return (
-        _dead_onward(subject, sweep, point, ENTERS)
-        if reached
-        else "no gradient of the output reaches its value"
-    )
+    if not reached:
+        return "no gradient of the output reaches its value"
+    return _dead_onward(subject, sweep, point, ENTERS) or without_effect(subject, point, changed)
 
 
 def matters(subject: Subject, point: Point, value: torch.Tensor) -> tuple[int, bool]:
@@ -145,13 +148,6 @@ class Keeper(Sightings):
         for _, tensor in leaves(result):
             self.look(tensor)
         return result
-
-
-def _dead_inside(subject: Subject, sweep: Sweep, point: Point) -> str:
-    value = subject.values.get(point.name)
-    if point.name.endswith("hook_attn_scores") and value is not None and value.shape[-1] == 1:
-        return "there is one key, so the pattern is one whatever the score"
-    return _dead_onward(subject, sweep, point, GOES_INTO)
 
 
 def _dead_onward(subject: Subject, sweep: Sweep, point: Point, onto: dict[str, str]) -> str:
