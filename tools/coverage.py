@@ -6,6 +6,9 @@ FOLDER holds a module `specimens` with `names() -> list[str]` and `build(name)`,
 `inputs` (keyword arguments), `library` and `modality`. Each model runs in a forked process of its own with a time
 limit, so that a crash or a hang costs that model alone. A run that was cut off goes on where it was.
 
+Some models begin with weights of zero or 1e-10, for training to grow: what goes through such a map is below the
+rounding of what it is added to, and no edit could show. Weights all below `FAINT` are drawn anew, and the page says so.
+
 Every check of the conformance kit runs; of the points that are edited one by one, a few are taken (`FEW`).
 """
 
@@ -34,6 +37,7 @@ LIGHT = (
     "attention-uniform", "edits-of-nothing",
 )  # fmt: skip
 FEW = Sampling(native=4, ops=4, alone=8, blocks=2)
+FAINT, LIVELY = 1e-6, 0.02  # the largest of weights that are drawn anew, and their new standard deviation
 ATTENTION = re.compile(r"hook_(q|k|v|z|attn_scores|pattern|result)$")
 CAUSES = Path(__file__).with_name("coverage_causes.md")
 Row = dict[str, Any]
@@ -54,6 +58,18 @@ def has_repeated_blocks(lens: anylens.Lens) -> bool:
 def has_attention(lens: anylens.Lens) -> bool:
     """Whether a module that ran is called an attention."""
     return any(re.search(r"Attention|Attn", record.kind) for record in lens.anatomy.modules)
+
+
+def enliven(model: torch.nn.Module) -> int:
+    """Draw weights anew that are too small for anything to go through them; return how many there are."""
+    faint = [
+        weight for weight in model.parameters() if weight.dim() > 1 and float(weight.abs().max()) < FAINT
+    ]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in faint:
+            weight.copy_(LIVELY * torch.randn(weight.shape, generator=generator))
+    return len(faint)
 
 
 class OutOfTime(Exception):
@@ -102,7 +118,7 @@ def child(folder: str, name: str, full: bool, limit: float, pipe: Any) -> None:
     row: Row = {"name": name, "library": name.partition("/")[0]}
     try:
         spec = specimens.build(name)
-        row |= {"modality": spec.modality, "cls": type(spec.model).__name__}
+        row |= {"modality": spec.modality, "cls": type(spec.model).__name__, "enlivened": enliven(spec.model)}
         examine(spec, row, pipe.send, full=full, limit=limit)
     except BaseException as error:
         row["error"] = f"{type(error).__name__}: {error}"[:400]
