@@ -140,8 +140,9 @@ def test_whispers_cross_attention_runs_along_the_sound():
     """It moves on with the vowels; with the moments of sound shuffled nothing does."""
     lens = anylens.load("zoo:vowels-whisper")
     sounds = Samples("vowels-whisper", 24, batch=24, split="held_out")[0]["input_features"]
-    tokens = lens.model.generate(sounds)
-    writes_vowel = torch.cat([tokens[:, 1:] < 5, torch.zeros(24, 1, dtype=torch.bool)], 1)
+    start = torch.full((24, 1), lens.model.config.decoder_start_token_id)
+    written = lens.model.generate(sounds)
+    tokens, writes_vowel = torch.cat([start, written[:, :-1]], 1), written < 5
     several = writes_vowel.sum(1) > 2
     points = "decoder.blocks.*.cross_attn.hook_pattern"
     inputs = {"input_features": sounds[several], "decoder_input_ids": tokens[several]}
