@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import anylens
-from anylens.analysis.attribution import Direction
 from anylens.analysis.carries import find_carry, frozen
 from anylens.analysis.direct import direct_attribution
+from anylens.analysis.direct_parts import Direction
 from anylens.core.errors import AbsentPointError, AnatomyError, AxisError, ShapeError
 from tests.analysis.planted import planted
 from tests.analysis.test_weights import attached, text_model

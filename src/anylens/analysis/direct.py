@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anylens.analysis.attribution import Attribution, Direction, Part
 from anylens.analysis.carries import Carry
+from anylens.analysis.direct_parts import DirectAttribution, Direction, Part
 from anylens.analysis.ends import Head, end_points, final_norm, head_of
 from anylens.analysis.splitting import Split, split_points, splits_of
 from anylens.analysis.stream_parts import (
@@ -44,7 +44,7 @@ def direct_attribution(
     *,
     by: By = "write",
     pos: int | slice | None = None,
-) -> Attribution:
+) -> DirectAttribution:
     """Take the stream apart into what was written to it, and say how much of a direction each part is.
 
     Args:
@@ -128,12 +128,12 @@ class _Walk:
     ending: _Ending
     splits: dict[str, Split]
 
-    def attribution(self, parts: StreamParts, pos: Any) -> Attribution:
+    def attribution(self, parts: StreamParts, pos: Any) -> DirectAttribution:
         """Return what each part contributes at some positions."""
         found = list(self._numbers(parts))[::-1]
         shape = parts.end.shape[:2]
         values = torch.stack([number.expand(shape)[pos] for _, number in found], -1)
-        return Attribution(tuple(part for part, _ in found), values, self.ending.value(parts.end)[pos])
+        return DirectAttribution(tuple(part for part, _ in found), values, self.ending.value(parts.end)[pos])
 
     def _numbers(self, parts: StreamParts) -> Iterator[tuple[Part, Float[Tensor, "#batch #pos"]]]:
         """Yield each part with its numbers, the last first."""
