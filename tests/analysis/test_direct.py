@@ -8,6 +8,7 @@ from anylens.analysis.carries import find_carry, frozen
 from anylens.analysis.direct import direct_attribution
 from anylens.analysis.direct_parts import Direction
 from anylens.core.errors import AbsentPointError, AnatomyError, AxisError, ShapeError
+from anylens.zoo.worlds.lexicon import PEOPLE, VERBS
 from tests.analysis.planted import planted
 from tests.analysis.test_weights import attached, text_model
 from tests.models import common, speech
@@ -94,6 +95,45 @@ def test_the_planted_head_writes_the_answer():
     assert found.strongest(1)[0][0] == f"blocks.{layer}.hook_attn_out[{head}]"
     previous = found.split("blocks.0.hook_attn_out")[:, made.facts.previous_head[1]]
     assert bool((previous.abs() < 0.05 * found.total).all())  # it acts through the other head, not directly
+
+
+def sentences(which):
+    """Sentences up to the verb, with another noun before it, and the two forms of a verb for each."""
+    texts, verbs = [], []
+    for topic, nouns in PEOPLE.items():
+        for masculine in nouns["masculine"]:
+            for attractor in nouns["feminine"][0]:
+                texts.append(f"the {masculine[which]} near the {attractor}")
+                verbs.append(VERBS[topic][0])
+    return texts, verbs
+
+
+def test_one_head_carries_the_number_of_the_subject():
+    """The head that writes most of the difference between verbs is the one whose patch turns one into the other."""
+    lens = anylens.load("zoo:grammar-gpt2")
+    one, many = (lens.processor(sentences(n)[0], return_tensors="pt").input_ids for n in (0, 1))
+    verbs = sentences(0)[1]
+    praises, praise = (
+        torch.tensor(lens.processor.convert_tokens_to_ids([v[n] for v in verbs])) for n in (0, 1)
+    )
+    found = [direct_attribution(lens, ids, Direction(praise, praises), by="head") for ids in (one, many)]
+    assert found[0].total.max() < 0 < found[1].total.min()
+    written = [
+        torch.stack([each.split(f"blocks.{layer}.hook_attn_out") for layer in range(3)], 1) for each in found
+    ]
+    difference = (written[1] - written[0]).mean(0)  # layer, head
+    largest = divmod(int(difference.argmax()), 4)
+
+    rows, point = torch.arange(len(one)), f"blocks.{largest[0]}.attn.hook_z"
+    _, cache = lens.run_with_cache(many, points=point)
+    patch = anylens.patch_from(cache).on(pos=-1, head=largest[1])
+    with torch.no_grad():
+        logits = lens.run_with_hooks(one, hooks={point: patch}).logits[:, -1]
+    moved = logits[rows, praise] - logits[rows, praises] - found[0].total
+    assert (moved / (found[1].total - found[0].total)).mean() > 0.9
+    points = f"blocks.{largest[0]}.attn.hook_pattern"
+    pattern = lens.run_with_cache(many, points=points)[1][points]
+    assert pattern[:, largest[1], -1, 2].min() > 0.8  # it looks at the subject, past the other noun
 
 
 def test_a_state_inside_is_taken_apart_for_a_probe():
