@@ -7,7 +7,7 @@ import anylens
 from anylens.analysis.carries import find_carry, frozen
 from anylens.analysis.direct import direct_attribution
 from anylens.analysis.direct_parts import Direction
-from anylens.core.errors import AbsentPointError, AnatomyError, AxisError, ShapeError
+from anylens.core.errors import AbsentPointError, AnatomyError, AxisError, RunError, ShapeError
 from anylens.zoo.worlds.lexicon import PEOPLE, VERBS
 from tests.analysis.planted import planted
 from tests.analysis.test_weights import attached, text_model
@@ -156,6 +156,20 @@ def test_a_caption_is_a_direction_of_the_picture_encoder():
     pictures = lens.model.get_image_features(inputs["pixel_values"]).pooler_output.detach()
     found = direct_attribution(lens, inputs, Direction(text[0], at="vision"), by="head")
     torch.testing.assert_close(found.values.sum(-1), pictures @ text[0], atol=1e-4, rtol=1e-4)
+
+
+def test_gated_writes_of_a_transformer_that_denoises():
+    lens = anylens.load("zoo:shapes-dit")
+    taken = {"hidden_states": torch.randn(2, 4, 8, 8), "timestep": torch.tensor([7, 7])}
+    inputs = {**taken, "class_labels": torch.tensor([1, 2])}
+    probe, last = torch.randn(80), "blocks.4.hook_resid_post"
+    part = lens.parts["transformer"]
+    found = direct_attribution(part, inputs, Direction(probe, at=last), by="head")
+    _, cache = part.run_with_cache(**inputs, points=last)
+    torch.testing.assert_close(found.values.sum(-1), cache[last][:, -1] @ probe, atol=1e-3, rtol=1e-4)
+    assert len(found.split("blocks.0.hook_attn_out")[0]) == 4
+    with pytest.raises(RunError, match="lens.parts"):
+        direct_attribution(lens, inputs, 3)
 
 
 def test_frozen_norms_are_found_by_what_they_do():

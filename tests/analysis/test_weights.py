@@ -138,6 +138,7 @@ def test_the_planted_maps():
     [
         (common.gpt2, "c_fc.weight", "", "c_proj.weight"),
         (common.llama, "gate_proj.weight", "up_proj.weight", "down_proj.weight"),
+        (common.opt, "fc1.weight", "", "fc2.weight"),
     ],
 )
 def test_the_maps_of_the_mlp(made, pre, linear, post):
@@ -149,7 +150,33 @@ def test_the_maps_of_the_mlp(made, pre, linear, post):
     points = ["blocks.1.mlp.hook_post", "blocks.1.hook_mlp_out"]
     _, cache = lens.run_with_cache(**inputs, points=points)
     written = cache[points[0]] @ maps.post.matrix + (0 if maps.post.bias is None else maps.post.bias)
-    torch.testing.assert_close(written, cache[points[1]], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        written.reshape(cache[points[1]].shape), cache[points[1]], atol=1e-6, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("part", ["attn", "cross_attn"])
+def test_attention_in_the_middle_of_a_unet(part):
+    lens = anylens.load("zoo:shapes-diffusion").parts["unet"]
+    width = lens.model.config.cross_attention_dim
+    inputs = {
+        "sample": torch.randn(2, 4, 8, 8),
+        "timestep": 5,
+        "encoder_hidden_states": torch.randn(2, 7, width),
+    }
+    maps = attention_maps(lens, f"mid.attentions.0.blocks.0.{part}", inputs)
+    attention = getattr(
+        lens.model.mid_block.attentions[0].transformer_blocks[0], {"attn": "attn1"}.get(part, "attn2")
+    )
+    assert torch.equal(torch.cat(maps.k.heads, 1), attention.to_k.weight.T)
+    assert torch.equal(torch.cat(maps.o.heads), attention.to_out[0].weight.T)
+
+
+def test_maps_are_found_in_half_precision():
+    lens, inputs = attached(common.llama())
+    lens.model.to(torch.bfloat16)
+    maps = attention_maps(lens, "blocks.0.attn", inputs)
+    assert torch.equal(maps.k[1], lens.model.model.layers[0].self_attn.k_proj.weight[6:12].T)
 
 
 def test_fused_gates_are_taken_apart():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from anylens.anatomy.anatomy import BlockRecord, StreamRecord
 from anylens.anatomy.points import Point
-from anylens.core.errors import UnknownPointError
+from anylens.core.errors import RunError, UnknownPointError
 from anylens.core.names import join, split_block
 from anylens.lens import Lens
 from anylens.running.capture import Cache
@@ -51,8 +51,9 @@ class Seen:
 def block_of(lens: Lens, base: str) -> tuple[StreamRecord, BlockRecord, str]:
     """Return the stream and the block that a name such as `decoder.blocks.1.attn` lies in, and the rest: `attn`.
 
-    Raises UnknownPointError where there is no such block.
+    Raises UnknownPointError where there is no such block, RunError for a lens of a pipeline.
     """
+    expect_module(lens)
     found = split_block(f"{base}.")
     blocks = {
         join(stream.prefix, f"blocks.{number}"): (stream, block)
@@ -63,6 +64,15 @@ def block_of(lens: Lens, base: str) -> tuple[StreamRecord, BlockRecord, str]:
     if found is None or name not in blocks:
         raise UnknownPointError.among(name, blocks)
     return *blocks[name], found[2].rstrip(".")
+
+
+def expect_module(lens: Lens) -> None:
+    """Raise RunError for a lens on a pipeline, which has parameters and streams in its parts only."""
+    if not isinstance(lens.model, nn.Module):
+        raise RunError(
+            f"{type(lens.model).__name__} is a pipeline. Give the lens of one of its models, lens.parts[...], and what "
+            "that model takes."
+        )
 
 
 def boundary_points(lens: Lens, block: BlockRecord) -> list[Point]:

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anylens.analysis.carries import Carry, find_carry
+from anylens.analysis.maps import LinearMap
 from anylens.analysis.parameters import outputs_beside, seen_modules
 from anylens.analysis.stream_parts import StreamParts, called, norms_of, write_names
-from anylens.analysis.weights import LinearMap, output_map
+from anylens.analysis.weights import output_map
 from anylens.anatomy.anatomy import StreamRecord
 from anylens.core.names import split_block
 from anylens.lens import Lens
@@ -47,7 +48,7 @@ def split_points(lens: Lens, stream: StreamRecord, by: str) -> list[str]:
             inside = _inside(name, by)
             if inside:
                 point = lens.points[inside]
-                width = torch.Size(point.shape[2:]).numel()
+                width = torch.Size(point.shape[point.axes.index("pos") + 1 :]).numel()
                 names += [inside, *outputs_beside(lens, block, width)]
     return names
 
@@ -80,7 +81,8 @@ def _split(lens: Lens, stream: StreamRecord, cache: Cache, which: tuple[str, str
     found = split_block(write)
     assert found is not None, "writes are in blocks"
     x = cache[inside]
-    x = x if x.dim() == 4 else x.unsqueeze(-1)  # a neuron is a head one wide
+    x = x if x.dim() > 2 else x.unflatten(0, value.shape[:2])
+    x = x if x.dim() > 3 else x.unsqueeze(-1)  # a neuron is a head one wide
     seen = seen_modules(lens, stream.blocks[found[1]], cache)
     whole: LinearMap = output_map(seen, x.flatten(2), inside)
     given = x.flatten(2) @ whole.matrix + (0 if whole.bias is None else whole.bias)

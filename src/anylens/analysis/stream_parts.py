@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from anylens.analysis.carries import Carry, Norm, find_carry, same
+from anylens.analysis.parameters import expect_module
 from anylens.anatomy.anatomy import BlockRecord, StreamRecord
 from anylens.core.errors import AnatomyError, AxisError, UnknownPointError
 from anylens.core.names import join
@@ -46,8 +47,9 @@ class StreamParts:
 def stream_with_head(lens: Lens) -> StreamRecord:
     """Return the stream that the model's output is read from.
 
-    Raises AnatomyError where none is, or several are.
+    Raises AnatomyError where none is, or several are, RunError for a lens of a pipeline.
     """
+    expect_module(lens)
     found = [stream for stream in lens.anatomy.streams if stream.unembed]
     if len(found) == 1:
         return found[0]
@@ -61,6 +63,7 @@ def stream_with_head(lens: Lens) -> StreamRecord:
 
 def stream_of(lens: Lens, name: str) -> StreamRecord:
     """Return the stream that a point lies in, by its prefix."""
+    expect_module(lens)
     fitting = [one for one in lens.anatomy.streams if not one.prefix or name.startswith(f"{one.prefix}.")]
     if not fitting:
         raise UnknownPointError.among(name, lens.points)

@@ -7,7 +7,7 @@ Transformer Circuits", https://transformer-circuits.pub/2021/framework/index.htm
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anylens.analysis.columns import Columns, find_columns
+from anylens.analysis.maps import AttentionMaps, HeadMap, LinearMap, MlpMaps
 from anylens.analysis.parameters import (
     Seen,
     Weight,
@@ -31,69 +32,6 @@ from anylens.running.examples import as_arguments
 
 _HEADS = ("batch", "pos", "head", "d_head")
 _ROWS = 48  # how many rows are compared; that no other column agrees on
-
-
-@dataclass(frozen=True)
-class HeadMap:
-    """A linear map head by head; `map[2]` is that of head 2.
-
-    Attributes:
-        name: the parameter of the model that it lies in.
-        heads: for q, k and v `[d_in, d_head]` each, for o `[d_head, d_model]` each: views of the parameter.
-        biases: of each head, `[d_head]`; for o one for all, `[d_model]`; None where there is none.
-        factor: what the map's output is multiplied by before the point shows it.
-        then: what is done to it besides: `rotated` by position, `normalised` by the module named; empty if nothing.
-    """
-
-    name: str
-    heads: tuple[Tensor, ...]
-    biases: tuple[Tensor, ...] | None = None
-    factor: float = 1.0
-    then: str = ""
-
-    def __getitem__(self, head: int) -> Tensor:
-        return self.heads[head]
-
-    def __len__(self) -> int:
-        return len(self.heads)
-
-    def stacked(self) -> Float[Tensor, "head rows columns"]:
-        """Return all heads in one tensor, a copy."""
-        return torch.stack(self.heads)
-
-
-@dataclass(frozen=True)
-class AttentionMaps:
-    """The maps of one attention. Where heads share keys and values, `k` and `v` have fewer heads than `q` and `o`."""
-
-    base: str
-    q: HeadMap
-    k: HeadMap
-    v: HeadMap
-    o: HeadMap
-
-    def key_head(self, head: int) -> int:
-        """Return which head of `k` and `v` a head of queries attends with."""
-        return head * len(self.k) // len(self.q)
-
-
-@dataclass(frozen=True)
-class LinearMap:
-    """A linear map `y = x @ matrix + bias`; `matrix` is a view of the parameter `name`."""
-
-    name: str
-    matrix: Float[Tensor, "d_in d_out"]
-    bias: Float[Tensor, "d_out"] | None = None
-
-
-@dataclass(frozen=True)
-class MlpMaps:
-    """The maps of one MLP by the points they make or take: `pre`, `pre_linear` (None without a gate), and `post`."""
-
-    base: str
-    pre: LinearMap
-    pre_linear: LinearMap | None
-    post: LinearMap
 
 
 @torch.no_grad()
@@ -138,8 +76,14 @@ def mlp_maps(lens: Lens, base: str, inputs: Any = None) -> MlpMaps:
     gated = f"{base}.hook_pre_linear" in lens.points
     names += [f"{base}.hook_pre_linear"] if gated else []
     seen, cache = _look(lens, base, names, inputs)
-    found = [_flat(_reading(seen, cache[name].unsqueeze(2), name)) for name in (names[0], *names[2:])]
-    return MlpMaps(base, found[0], found[1] if gated else None, output_map(seen, cache[names[1]], names[1]))
+    values = {name: _batched(cache[name]) for name in names}
+    found = [_flat(_reading(seen, values[name].unsqueeze(2), name)) for name in (names[0], *names[2:])]
+    return MlpMaps(base, found[0], found[1] if gated else None, output_map(seen, values[names[1]], names[1]))
+
+
+def _batched(value: Tensor) -> Float[Tensor, "batch pos d_mlp"]:
+    """Return a value with a batch: of one, where a model takes all positions as rows."""
+    return value if value.dim() > 2 else value.unsqueeze(0)
 
 
 def _look(lens: Lens, base: str, names: Iterable[str], inputs: Any) -> tuple[list[Seen], Cache]:
