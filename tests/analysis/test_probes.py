@@ -120,11 +120,14 @@ def test_each_position_has_a_probe_of_its_own_and_labels_may_differ():
     label[2:, 2] = -1
     table = probe(rows_of(values.flatten(0, 1), 3), label, by=("pos",), fitting=THREE)
     assert [(one.place, one.rows) for one in table] == [({"pos": 0}, 60), ({"pos": 1}, 100)]
-    assert table.grid().shape == (1, 2)
-    assert table.grid()[0, 0] > 0.85
-    assert abs(table.grid()[0, 1] - 0.5) < 0.2
+    grid = table.grid()
+    assert grid.axes == ("row", "point", "pos")
+    assert float(grid.at(point="here", pos=0)) > 0.85
+    assert abs(float(grid.at(point="here", pos=1)) - 0.5) < 0.2
     assert table.best() is table.at("here", pos=0)
-    assert table.grid("selectivity")[0, 0] == pytest.approx(table.best().score - table.best().control)
+    assert float(table.grid("selectivity").values[0, 0, 0]) == pytest.approx(
+        table.best().score - table.best().control
+    )
     assert "here pos=2: none, 0 values that 3 samples have" in str(table)
     with pytest.raises(AxisError, match="no probe at here pos=2: 0 values"):
         table.at("here", pos=2)
@@ -147,7 +150,7 @@ def test_each_step_has_a_probe_of_its_own():
         return state
 
     rows = collect(lens, [first], points="hook_out", steps=slice(None), method=loop)
-    grid = probe(rows, (first[:, 0] > 0).long(), fitting=THREE).grid()[0]
+    grid = probe(rows, (first[:, 0] > 0).long(), fitting=THREE).grid().values[0, 0]
     assert len(grid) == 4
     assert grid[0] > 0.9
     assert grid[0] > grid[1] + 0.1
@@ -160,11 +163,11 @@ def test_shape_comes_to_the_class_token_over_the_layers():
     rows = collect(lens, pictures, points=points, positions="first")
     truth = [pictures.truth(number).factors for number in range(len(pictures))]
     table = probe(rows, torch.cat([one["shape"] for one in truth]), fitting=THREE)
-    before, early, late = table.grid()[:, 0].tolist()
+    before, early, late = table.grid().values.flatten().tolist()
     assert before == pytest.approx(table.probes[0].chance, abs=0.05)  # the same token in every picture
     assert before + 0.15 < early < late - 0.2
     assert late > 0.9
-    assert bool(((table.grid("control") - table.grid("chance")).abs() < 0.12).all())
+    assert bool(((table.grid("control").values - table.grid("chance").values).abs() < 0.12).all())
 
 
 def test_steering_along_a_probe_of_colour_changes_the_colour_that_is_named():
@@ -192,7 +195,9 @@ def test_an_encoder_of_speech_keeps_the_vowel_and_lets_go_of_the_pitch():
     points = ["encoder.hook_embed", "encoder.blocks.2.hook_resid_post"]
     rows = collect(lens, sounds, points=points)
     truth = sounds.truth(0).positions(hop=320)  # by frame of the encoder; -1 in a pause
-    vowel, pitch = (probe(rows, truth[factor], fitting=THREE).grid()[:, 0] for factor in ("vowel", "pitch"))
+    vowel, pitch = (
+        probe(rows, truth[factor], fitting=THREE).grid().values[0, :, 0] for factor in ("vowel", "pitch")
+    )
     assert bool((vowel > 0.9).all())
     assert pitch[0] > pitch[1] + 0.15
 
@@ -204,7 +209,7 @@ def test_a_grammar_keeps_number_beyond_what_each_word_shows():
     points = ["hook_embed", "blocks.2.hook_resid_post"]
     rows = collect(lens, [inputs], points=points, positions="attended")
     table = probe(rows, batch.settled()["number"], types=batch.input_ids, fitting=THREE)
-    embedded, late = table.grid("selectivity")[:, 0].tolist()
+    embedded, late = table.grid("selectivity").values.flatten().tolist()
     assert embedded < 0  # a label made up for each word is learned by heart more easily
     assert late > 0.05
     assert table.probes[1].score > table.probes[0].score + 0.1

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anylens.analysis import probe_fits
+from anylens.analysis.grid import Grid, Label
 from anylens.analysis.probe_fits import PLAIN, Cell, Fitting
 from anylens.core.errors import AxisError, ShapeError
 from anylens.core.progress import Progress
@@ -94,17 +95,6 @@ class ProbeTable:
     probes: tuple[Probe, ...]
     left_out: Mapping[str, str]
 
-    @property
-    def points(self) -> tuple[str, ...]:
-        """The points, in order: the first axis of `grid`."""
-        return tuple(dict.fromkeys(probe.point for probe in self.probes))
-
-    @property
-    def places(self) -> tuple[Mapping[str, int], ...]:
-        """The places, in order: the second axis of `grid`."""
-        found = dict.fromkeys(tuple(probe.place.items()) for probe in self.probes)
-        return tuple(dict(place) for place in sorted(found))
-
     def at(self, point: str, **place: int) -> Probe:
         """Return the probe at a point and place: `table.at("blocks.3.hook_resid_post", pos=0)`.
 
@@ -118,13 +108,20 @@ class ProbeTable:
             f"There is no probe at {where}: {self.left_out.get(where, f'there are {len(self.probes)}')}."
         )
 
-    def grid(self, of: str = "score") -> Float[Tensor, "point place"]:
-        """Return the scores, or `control`, `selectivity`, `chance` or `rows`; NaN where there is no probe."""
-        points, places = self.points, self.places
-        found = torch.full((len(points), len(places)), torch.nan)
+    def grid(self, of: str = "score") -> Grid:
+        """Return the scores, or `control`, `selectivity`, `chance` or `rows`, with the axes labelled; NaN: no probe.
+
+        The axes are `row` (of length one), `point`, and those by which there are probes.
+        """
+        axes = ("row", "point", *self.probes[0].place)
+        labels: dict[str, tuple[Label, ...]] = {"row": (0,)}
+        labels["point"] = tuple(dict.fromkeys(probe.point for probe in self.probes))
+        labels |= {axis: tuple(sorted({probe.place[axis] for probe in self.probes})) for axis in axes[2:]}
+        values = torch.full([len(labels[axis]) for axis in axes], torch.nan)
         for probe in self.probes:
-            found[points.index(probe.point), places.index(probe.place)] = getattr(probe, of)
-        return found
+            place = {"row": 0, "point": probe.point, **probe.place}
+            values[tuple(labels[axis].index(place[axis]) for axis in axes)] = getattr(probe, of)
+        return Grid(values, axes, labels, torch.zeros(1))
 
     def best(self) -> Probe:
         """Return the probe with the highest score."""
