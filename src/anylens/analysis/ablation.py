@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from anylens.analysis.cells import Over
+from anylens.analysis.content import Content, kept
 from anylens.analysis.grid import Grid
 from anylens.analysis.subject import DEFAULT, Metric, Settings, Subject
-from anylens.analysis.sweep import Content, How, Task, kept, sweep
+from anylens.analysis.sweep import How, Task, sweep
 from anylens.anatomy.points import Point
 from anylens.core.errors import AxisError
 from anylens.lens import Lens
@@ -63,7 +64,7 @@ def mean_of(inputs: Any, *, over: str = "batch") -> Filling:
 
     def filling(subject: Subject, points: Sequence[Point]) -> Content:
         axes = {point.name: [_axis(point, axis) for axis in over.split()] for point in points}
-        found = _other(subject, inputs).record(list(axes))
+        _, found = _other(subject, inputs).record(list(axes))
         return kept({key: value.mean(axes[key[0]], keepdim=True) for key, value in found.items()})
 
     return filling
@@ -77,7 +78,7 @@ def resampled(inputs: Any, *, seed: int = 0) -> Filling:
 
     def filling(subject: Subject, points: Sequence[Point]) -> Content:
         rows: dict[int, Tensor] = {}
-        found = _other(subject, inputs).record([point.name for point in points])
+        _, found = _other(subject, inputs).record([point.name for point in points])
         wanted = subject.rows if subject.one_forward else None
 
         def drawn(value: Tensor) -> Tensor:

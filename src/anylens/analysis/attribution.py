@@ -186,7 +186,7 @@ class _Pair:
             metric = self.subject.measure(self.subject.run({name: put}, times=steps), times=steps)
             gradient = _gradients(metric, {name: way})[name]
         along = (weights / 2).to(gradient).reshape(-1, *[1] * value.dim())
-        return (gradient.unflatten(0, (steps, -1)) * along).sum(0)
+        return torch.sum(gradient.unflatten(0, (steps, -1)) * along, 0)
 
     def grid(self, over: Over, base: Tensor, parts: Mapping[str, Tensor]) -> Grid:
         """Add up the parts of each cell, and say where that would take the metric."""
@@ -207,8 +207,5 @@ def _gradients(metric: Float[Tensor, "row"], values: Mapping[str, Tensor]) -> di
         raise RunError(
             "The metric has no gradient: it does not depend smoothly on the points. Use patching_sweep."
         )
-    found = torch.autograd.grad(metric.sum(), list(values.values()), allow_unused=True)
-    return {
-        name: torch.zeros_like(value) if gradient is None else gradient
-        for (name, value), gradient in zip(values.items(), found, strict=True)
-    }
+    found = torch.autograd.grad(metric.sum(), list(values.values()), materialize_grads=True)
+    return dict(zip(values, found, strict=True))

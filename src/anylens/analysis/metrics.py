@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -75,6 +76,7 @@ def logit(target: Target, *, at: int | None = -1, field: str = "") -> Metric:
     at: the position, where the output has any (`[batch, pos, vocab]`); the last by default. field: of the output.
 
     >>> logit(2)(torch.tensor([[0.0, 1.0, 5.0]]))
+    tensor([5.])
     """
     return Metric(f"logit({target})", lambda out: _of(_scores(out, at, field), target))
 
@@ -83,6 +85,7 @@ def logit_difference(right: Target, wrong: Target, *, at: int | None = -1, field
     """The logit of one token or class less that of another (Wang et al. 2022, https://arxiv.org/abs/2211.00593).
 
     >>> logit_difference(2, 1)(torch.tensor([[0.0, 1.0, 5.0]]))
+    tensor([4.])
     """
 
     def measure(output: Any) -> Tensor:
@@ -96,6 +99,7 @@ def log_probability(target: Target, *, at: int | None = -1, field: str = "") -> 
     """The natural logarithm of the probability of a token or class.
 
     >>> log_probability(0)(torch.zeros(1, 4)).exp()
+    tensor([0.2500])
     """
     return Metric(
         f"log_probability({target})",
@@ -107,6 +111,7 @@ def answers(target: Target, *, at: int | None = -1, field: str = "") -> Metric:
     """1 where a token or class has the highest logit, else 0: the mean over rows is an accuracy. It has no gradient.
 
     >>> answers(2)(torch.tensor([[0.0, 1.0, 5.0], [3.0, 1.0, 2.0]]))
+    tensor([1., 0.])
     """
 
     def measure(output: Any) -> Tensor:
@@ -122,6 +127,7 @@ def kl_divergence(clean: Any, *, at: int | None = -1, field: str = "") -> Metric
     clean: the output of the run compared with, or its logits. at: the position; None for the mean over all.
 
     >>> kl_divergence(torch.zeros(1, 4))(torch.zeros(1, 4))
+    tensor([0.])
     """
     kept = main(clean, field).detach().float().log_softmax(-1)
 
@@ -140,6 +146,7 @@ def loss(labels: Int[Tensor, "row ..."], *, shift: bool = False, field: str = ""
     shift: the labels are the input itself, and each position is to predict the next.
 
     >>> loss(torch.tensor([[0, 1, 1]]), shift=True)(torch.zeros(1, 3, 2))
+    tensor([0.6931])
     """
 
     def measure(output: Any) -> Tensor:
@@ -162,6 +169,7 @@ def region(*where: Index, field: str = "") -> Metric:
     and bands of a spectrogram `[batch, frame, mel]`: `region(slice(10, 20), slice(0, 5))`.
 
     >>> region(0, slice(0, 1))(torch.arange(4.0).reshape(1, 1, 2, 2))
+    tensor([0.5000])
     """
 
     def measure(output: Any) -> Tensor:
@@ -180,13 +188,15 @@ def distance(to: Any, *, field: str = "") -> Metric:
     """The Euclidean distance of an output, such as a latent, from another: a tensor, or an output like it.
 
     >>> distance(torch.zeros(1, 2))(torch.tensor([[3.0, 4.0]]))
+    tensor([5.])
     """
     kept = main(to, field).detach().float()
 
     def measure(output: Any) -> Tensor:
         found = main(output, field).float()
         gap: Tensor = found - _tiled(kept.to(found.device), len(found))
-        return gap.flatten(1).norm(dim=1)
+        far: Tensor = torch.linalg.vector_norm(gap.flatten(1), dim=1)
+        return far
 
     return Metric("distance", measure)
 
@@ -198,6 +208,7 @@ def judged(judge: Callable[[Tensor], Any], metric: Measure, *, field: str = "") 
     has, a function that brings them about.
 
     >>> judged(lambda picture: picture.mean((2, 3)), logit(0))(torch.ones(1, 3, 4, 4))
+    tensor([1.])
     """
     return Metric(f"judged({getattr(metric, 'name', metric)})", lambda out: metric(judge(main(out, field))))
 
@@ -243,6 +254,6 @@ def _tiled(values: Tensor, rows: int) -> Tensor:
 
 
 def _picture(one: Any) -> Float[Tensor, "channel height width"]:
-    array = torch.as_tensor(getattr(one, "__array__", lambda: one)())
+    array = torch.as_tensor(np.array(one))
     scaled = array.float() / 255 if array.dtype == torch.uint8 else array.float()
     return scaled.movedim(-1, 0) if scaled.dim() == 3 else scaled[None]

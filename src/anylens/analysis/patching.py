@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from anylens.analysis.cells import Over
+from anylens.analysis.content import kept
 from anylens.analysis.grid import Grid
 from anylens.analysis.subject import DEFAULT, Metric, Settings, Subject, expect_alike
-from anylens.analysis.sweep import How, Task, kept, names_of, sweep
+from anylens.analysis.sweep import How, Task, names_of, sweep
 from anylens.lens import Lens
 
 
@@ -66,5 +67,5 @@ def patching_sweep(
     if other.one_forward:
         expect_alike(task.subject.given, other.given)
     with torch.no_grad():
-        content = kept(other.record(names_of(task.points)))
-        return sweep(task, content, other.measure(other.run({})))
+        output, values = other.record(names_of(task.points))
+        return sweep(task, kept(values), other.measure(output))

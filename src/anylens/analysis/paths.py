@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from anylens.analysis.cells import Cell, Cells, Over, cells_of
+from anylens.analysis.content import Content, kept
 from anylens.analysis.grid import Grid
 from anylens.analysis.prefix import Base, Prefix, base_of, prefix_of
 from anylens.analysis.subject import DEFAULT, Metric, Settings, Subject, expect_alike
-from anylens.analysis.sweep import Content, chunks, kept, put
+from anylens.analysis.sweep import measured, put
 from anylens.anatomy.points import Point
 from anylens.core.errors import EditError, PointError, RunError
-from anylens.core.progress import Progress
 from anylens.lens import Lens
 from anylens.running.actions import At
 from anylens.running.interventions import Index
@@ -83,7 +83,7 @@ def path_patching(
     other = Subject(lens, source, metric, settings)
     expect_alike(subject.given, other.given)
     with torch.no_grad():
-        return _Patched.of(subject, other, paths).grid(other.measure(other.run({})))
+        return _Patched.of(subject, other, paths).grid()
 
 
 @dataclass(frozen=True)
@@ -95,34 +95,30 @@ class _Patched:
     receivers: Places
     frozen: Mapping[str, Tensor]  # of the run that is edited
     content: Content
+    source: Tensor
 
     @classmethod
     def of(cls, subject: Subject, other: Subject, paths: Paths) -> "_Patched":
         points = subject.lens.points
         senders, receivers = _ends(subject.lens, paths.senders), _ends(subject.lens, paths.receivers)
         frozen = [point.name for point in _frozen(subject.lens, paths.frozen)]
-        base = base_of(subject, dict.fromkeys([*senders, *receivers, *frozen]))
+        output, sent = other.record(list(senders))
+        base = base_of(subject, dict.fromkeys([*senders, *receivers, *frozen]), kept(sent))
         chosen = tuple(points[name] for name in senders)
         cells = (
             _together(senders) if isinstance(paths.senders, Mapping) else _laid_out(chosen, base, paths.over)
         )
         batched = all(points[name].axes[:1] == ("batch",) for name in base.shapes)
-        kept_as = {name: value for (name, _), value in subject.record(frozen).items()} if frozen else {}
+        kept_as = {name: value for (name, _), value in subject.record(frozen)[1].items()} if frozen else {}
         return cls(
-            prefix_of(base, batched=batched), cells, receivers, kept_as, kept(other.record(list(senders)))
+            prefix_of(base, batched=batched), cells, receivers, kept_as, kept(sent), other.measure(output)
         )
 
-    def grid(self, source: Tensor) -> Grid:
+    def grid(self) -> Grid:
         base = self.prefix.base
-        values = torch.empty(len(self.cells.cells), len(base.metric))
-        with Progress("paths", shown=base.subject.settings.progress) as progress:
-            done = 0
-            for numbers in chunks(self.cells.cells, self.prefix):
-                part = [self.cells.cells[number] for number in numbers]
-                values[numbers] = self.measured(part).cpu().to(values)
-                done += len(numbers)
-                progress.tell(done, done / len(values))
-        return self.cells.grid(values, base.metric, source)
+        points = {name: base.subject.lens.points[name] for name in base.shapes}
+        values = measured(self.prefix, self.cells.cells, points, self.measured)
+        return self.cells.grid(values, base.metric, self.source)
 
     def measured(self, cells: list[Cell]) -> Tensor:
         """Return the metric of some cells, `[cell, row]`, from two forwards."""
@@ -152,7 +148,8 @@ class _Patched:
                 taken[at.name] = value.clone()
             if at.name in self.frozen:
                 value = self.frozen[at.name].repeat(len(cells), *[1] * (value.dim() - 1))
-            return send(value, at) if any(at.name in cell.parts for cell in cells) else value
+            new = send(value, at)  # into the value itself
+            return value if new is None else new
 
         names = [name for cell in cells for name in cell.parts] + list(receivers) + list(self.frozen)
         wanted = [name for name in dict.fromkeys(names) if base.moments[name, 0] >= sent]

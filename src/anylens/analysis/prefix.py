@@ -1,29 +1,33 @@
 """What the runs of a sweep have in common: all that comes before the first edit, run once and then answered.
 
 The run without edits is recorded (`running/replay.py`), and again with its input twice in the batch. What a block gave
-for one and for two says along which axis its rows lie; where the second is not the first twice over, the rows of a
-batch are not each by themselves, and cells go one at a time. Before any answer is used, a run without edits in which
-everything is answered that can be must give what the whole run gave. If it does not, or if something in the model
-leaves other traces than its output, every forward is run whole.
+for one and for two says along which axis its rows lie. Where an edit of the second half of such a batch changes what
+the first half gives, the rows of a batch are not each by themselves, and cells go one at a time. Before any answer is
+used, a run without edits in which everything is answered that can be must give what the whole run gave: where it does
+not, because a block leaves other traces than its output, every forward is run whole.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Size, Tensor, nn
 
 from anylens.analysis.cells import Cell
+from anylens.analysis.content import Content, fitted
 from anylens.analysis.memory import SHARE, Meter, free_bytes
 from anylens.analysis.subject import Subject
-from anylens.core.errors import RunMismatchError
+from anylens.anatomy.points import Point
+from anylens.core.errors import RunError, RunMismatchError
 from anylens.core.tree import Key, leaves
 from anylens.pipelines import PipelineLens
 from anylens.running.actions import At
+from anylens.running.interventions import select
 from anylens.running.replay import Answering, Call, Record, copied, items_of
+from anylens.running.step import Step
 
 MOST = 256  # rows of one forward: more are no faster
 
@@ -32,7 +36,8 @@ MOST = 256  # rows of one forward: more are no faster
 class Base:
     """The run that is edited, as it is.
 
-    shapes: of the points, by name. moments: when each was reached, by name and step.
+    shapes: of the points, by name. moments: when each was reached, by name and step. same: where what is to be put in
+    is what is there already, to the bit: an edit of nothing else need not run.
     """
 
     subject: Subject
@@ -41,6 +46,7 @@ class Base:
     metric: Float[Tensor, "row"]
     shapes: dict[str, Size]
     moments: dict[tuple[str, int], int]
+    same: dict[tuple[str, int], Bool[Tensor, "..."]]
 
     @property
     def steps(self) -> int:
@@ -55,6 +61,17 @@ class Base:
             for (name, step), moment in self.moments.items()
             if any(name in cell.at(step) for cell in wanted)
         )
+
+    def idle(self, cell: Cell, points: Mapping[str, Point]) -> bool:
+        """Whether a cell puts in nothing but what is there."""
+        for (name, step), same in self.same.items():
+            point = points[name]
+            where = cell.at(step).get(name)
+            if where is None:
+                continue
+            if not same[select(where, same, At(name, point.axes, point.layer, Step(step)))].all():
+                return False
+        return True
 
 
 @dataclass
@@ -99,19 +116,25 @@ class Prefix:
         return int(max(1, min(most // subject.rows, fit if subject.settings.rows is None else most)))
 
 
-def base_of(subject: Subject, points: Iterable[str]) -> Base:
-    """Run the model once without edits and note when it reaches the points, and what its blocks give."""
+def base_of(subject: Subject, points: Iterable[str], content: Content) -> Base:
+    """Run the model once without edits and note when it reaches the points, what its blocks give, and what is the same.
+
+    Raises ShapeError if the content does not fit.
+    """
     record = Record(_units(subject))
     shapes: dict[str, Size] = {}
     moments: dict[tuple[str, int], int] = {}
+    same: dict[tuple[str, int], Tensor] = {}
 
     def note(value: Tensor, at: At) -> None:
         shapes.setdefault(at.name, value.shape)
         moments.setdefault((at.name, int(at.step)), record.mark())
+        with suppress(RunError):  # a step that the content does not have
+            same[at.name, int(at.step)] = value == fitted(content(at.name, int(at.step)), value, at.name)
 
     with record.recording():
         output = subject.run(dict.fromkeys(points, note))
-    return Base(subject, record, output, subject.measure(output), shapes, moments)
+    return Base(subject, record, output, subject.measure(output), shapes, moments, same)
 
 
 def prefix_of(base: Base, *, batched: bool) -> Prefix:
@@ -153,13 +176,16 @@ def _probe(prefix: Prefix) -> None:
     """Run the input twice over in one batch, and see what that does to the output of the model and of each call."""
     base, again = prefix.base, Record(prefix.base.record.modules.values())
 
+    doubled: list[bool] = []
+
     def mark(value: Tensor, at: At) -> None:
         again.mark()
+        doubled.append(value.shape == _doubled(base.shapes[at.name], 0))
 
     with Meter() as meter, again.recording():
         output = base.subject.run(dict.fromkeys(base.shapes, mark), times=2)
     metric = base.subject.measure(output, times=2)
-    prefix.several = near(metric, base.metric.repeat(2))
+    prefix.several = all(doubled) and near(metric, base.metric.repeat(2)) and _apart(prefix)
     prefix.weight = meter.peak // 2
     if not prefix.several or len(again.calls) != len(base.record.calls):
         return
@@ -167,6 +193,18 @@ def _probe(prefix: Prefix) -> None:
         axes = _batch_axes(one, two)
         if axes is not None:
             prefix.axes[id(one)] = axes
+
+
+def _apart(prefix: Prefix) -> bool:
+    """Whether what is done to the second half of a batch leaves what the first half gives as it was."""
+    base = prefix.base
+
+    def disturb(value: Tensor, at: At) -> Tensor:
+        value[len(value) // 2 :] = value[len(value) // 2 :].flip(-1) + 1
+        return value
+
+    output = base.subject.run(dict.fromkeys(base.shapes, disturb), times=2)
+    return near(base.subject.measure(output, times=2)[: len(base.metric)], base.metric)
 
 
 def _batch_axes(one: Call, two: Call) -> dict[Key, int | None] | None:

@@ -72,12 +72,12 @@ class Subject:
         with self.seeded():
             return self.lens.run_with_hooks(*args, hooks=hooks, method=self.settings.method, **kwargs)
 
-    def record(self, points: Any) -> dict[tuple[str, int], Tensor]:
-        """Run it once, and return the values at some points, by name and step."""
+    def record(self, points: Any) -> tuple[Any, dict[tuple[str, int], Tensor]]:
+        """Run it once, and return the output, and the values at some points by name and step."""
         args, kwargs = self.given
         with self.seeded():
-            _, steps = self.lens.record(*args, points=points, method=self.settings.method, **kwargs)
-        return {(name, int(step)): value for name in steps.names for step, value in steps.items(name)}
+            output, steps = self.lens.record(*args, points=points, method=self.settings.method, **kwargs)
+        return output, {(name, int(step)): value for name in steps.names for step, value in steps.items(name)}
 
     def measure(self, output: Any, times: int = 1) -> Float[Tensor, "row"]:
         """Return the metric of an output of so many times the input.

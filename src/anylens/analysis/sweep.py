@@ -4,26 +4,24 @@ Cells that begin to differ at the same block go through the model together, as r
 on (`prefix.py`). The numbers are those of the plain loop of one whole forward for each cell.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from anylens.analysis.cells import Cell, Over, cells_of
+from anylens.analysis.content import Content, fitted
 from anylens.analysis.grid import Grid
 from anylens.analysis.prefix import Prefix, base_of, prefix_of
 from anylens.analysis.subject import Metric, Settings, Subject
 from anylens.anatomy.points import Point
-from anylens.core.errors import RunError, ShapeError
 from anylens.core.progress import Progress
 from anylens.lens import Lens
 from anylens.running.actions import At, Hook
 from anylens.running.interventions import select
-
-Content = Callable[[str, int], Tensor]
-"""What is put in: from a point's name and a step to a tensor that broadcasts against the value there."""
 
 FEW = 8  # cells of a forward that is too small to be worth a beginning of its own
 
@@ -58,18 +56,31 @@ def sweep(task: Task, content: Content, source: Tensor | None = None) -> Grid:
 
     source: the metric of the run that the content is from, if it is from one.
     """
-    base = base_of(task.subject, [point.name for point in task.points])
+    base = base_of(task.subject, names_of(task.points), content)
     cells = cells_of(task.points, base.shapes, base.steps, task.over)
     prefix = prefix_of(base, batched=all(point.axes[:1] == ("batch",) for point in task.points))
-    values = torch.empty(len(cells.cells), len(base.metric))
-    with Progress("sweep", shown=task.subject.settings.progress) as progress:
-        done = 0
-        for numbers in chunks(cells.cells, prefix):
-            part = [cells.cells[number] for number in numbers]
-            values[numbers] = _measured(prefix, part, content).cpu().to(values)
-            done += len(numbers)
-            progress.tell(done, done / len(values))
+    points = {point.name: point for point in task.points}
+    values = measured(prefix, cells.cells, points, lambda part: _measured(prefix, part, content))
     return cells.grid(values, base.metric, source)
+
+
+def measured(
+    prefix: Prefix,
+    cells: Sequence[Cell],
+    points: Mapping[str, Point],
+    measure: Callable[[list[Cell]], Tensor],
+) -> Float[Tensor, "cell row"]:
+    """Return the metric of all cells, those that put in nothing new without running them, the others some at a time."""
+    values = prefix.base.metric.cpu().repeat(len(cells), 1)
+    busy = [number for number, cell in enumerate(cells) if not prefix.base.idle(cell, points)]
+    with Progress("sweep", shown=prefix.base.subject.settings.progress) as progress:
+        done = 0
+        for chunk in chunks([cells[number] for number in busy], prefix):
+            numbers = [busy[place] for place in chunk]
+            values[numbers] = measure([cells[number] for number in numbers]).to(values)
+            done += len(numbers)
+            progress.tell(done, done / len(busy))
+    return values
 
 
 def chunks(cells: Sequence[Cell], prefix: Prefix) -> Iterator[list[int]]:
@@ -105,33 +116,12 @@ def put(cells: Sequence[Cell], content: Content) -> Hook:
         parts = value.chunk(len(cells)) if len(cells) > 1 else (value,)
         for cell, part in zip(cells, parts, strict=True):
             if (where := cell.at(int(at.step)).get(at.name)) is not None:
-                new = _fitted(content(at.name, int(at.step)), part, at)
+                new = fitted(content(at.name, int(at.step)), part, at.name)
                 index = select(where, part, at)
                 part[index] = new[index]
         return value
 
     return hook
-
-
-def _fitted(new: Tensor, part: Tensor, at: At) -> Tensor:
-    try:
-        return new.to(part).expand_as(part)
-    except RuntimeError as error:
-        raise ShapeError(
-            f"{at.name} has shape {list(part.shape)} in the run that is edited, and {list(new.shape)} in what is put "
-            "in. Give inputs of the same size."
-        ) from error
-
-
-def kept(values: dict[tuple[str, int], Tensor]) -> Content:
-    """Return recorded values as content. It raises RunError for a step that they do not have."""
-
-    def content(name: str, step: int) -> Tensor:
-        if (name, step) not in values:
-            raise RunError(f"The run that is patched from did not reach {name} in step {step}.")
-        return values[name, step]
-
-    return content
 
 
 def names_of(points: Iterable[Point]) -> list[str]:
