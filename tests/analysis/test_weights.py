@@ -155,8 +155,7 @@ def test_the_maps_of_the_mlp(made, pre, linear, post):
     )
 
 
-@pytest.mark.parametrize("part", ["attn", "cross_attn"])
-def test_attention_in_the_middle_of_a_unet(part):
+def test_attention_in_the_middle_of_a_unet():
     lens = anylens.load("zoo:shapes-diffusion").parts["unet"]
     width = lens.model.config.cross_attention_dim
     inputs = {
@@ -164,12 +163,11 @@ def test_attention_in_the_middle_of_a_unet(part):
         "timestep": 5,
         "encoder_hidden_states": torch.randn(2, 7, width),
     }
-    maps = attention_maps(lens, f"mid.attentions.0.blocks.0.{part}", inputs)
-    attention = getattr(
-        lens.model.mid_block.attentions[0].transformer_blocks[0], {"attn": "attn1"}.get(part, "attn2")
-    )
-    assert torch.equal(torch.cat(maps.k.heads, 1), attention.to_k.weight.T)
-    assert torch.equal(torch.cat(maps.o.heads), attention.to_out[0].weight.T)
+    block = lens.model.mid_block.attentions[0].transformer_blocks[0]
+    for part, attention in (("attn", block.attn1), ("cross_attn", block.attn2)):
+        maps = attention_maps(lens, f"mid.attentions.0.blocks.0.{part}", inputs)
+        assert torch.equal(torch.cat(maps.k.heads, 1), attention.to_k.weight.T)
+        assert torch.equal(torch.cat(maps.o.heads), attention.to_out[0].weight.T)
 
 
 def test_maps_are_found_in_half_precision():
