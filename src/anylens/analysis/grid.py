@@ -127,11 +127,11 @@ def _draw(figure: Any, mean: Tensor, ticks: list[list[str]], what: str, axes: li
     across = ticks[-1]
     every = max(1, len(across) // 16)
     if len(axes) == 1:
-        panel.plot(mean[0], marker="o")
+        panel.plot(mean[0].numpy(), marker="o")
         panel.set_ylabel(what)
     else:
         most = float(mean[mean.isfinite()].abs().max()) if mean.isfinite().any() else 1.0
-        image = panel.imshow(mean, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+        image = panel.imshow(mean.numpy(), cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
         figure.colorbar(image, label=what)
         panel.set_yticks(range(len(ticks[0])), ticks[0])
         panel.set_ylabel(axes[0])
