@@ -8,6 +8,7 @@ import torch
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = [
+    DOCS / "analysis.md",
     DOCS / "steps.md",
     DOCS / "saes.md",
     DOCS / "worlds.md",
