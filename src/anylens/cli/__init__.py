@@ -15,6 +15,7 @@ COMMANDS = {
     "points": ("anylens.cli.points", "list the points of a model"),
     "harvest": ("anylens.cli.harvest", "run a model over data, and keep what it has at some points"),
     "sae": ("anylens.cli.sae", "train sparse autoencoders on what was harvested, and look at them"),
+    "report": ("anylens.cli.report", "show the features of an autoencoder on a page, on your own data too"),
     "new-family": ("anylens.cli.new_family", "draft a family plugin from a model's anatomy"),
     "zoo": ("anylens.cli.zoo", "list the models that ship with the package, or look at their worlds"),
 }

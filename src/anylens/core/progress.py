@@ -7,10 +7,12 @@ from typing import Self, TextIO
 
 
 class Progress:
-    """Shows rows, rows per second and the time left, at most four times a second."""
+    """Shows rows, or another unit, how many per second and the time left, at most four times a second."""
 
-    def __init__(self, what: str, *, shown: bool | None = None, stream: TextIO | None = None) -> None:
-        self.what = what
+    def __init__(
+        self, what: str, *, unit: str = "rows", shown: bool | None = None, stream: TextIO | None = None
+    ) -> None:
+        self.what, self.unit = what, unit
         self.stream = stream or sys.stderr
         self.shown = self.stream.isatty() if shown is None else shown
         self.began = self.last = time.monotonic()
@@ -24,7 +26,7 @@ class Progress:
         seconds = max(now - self.began, 1e-9)
         left = f", {_clock(seconds / done - seconds)} left" if done else ""
         share = f"{done:.0%}, " if done is not None else ""
-        line = f"{self.what}: {share}{rows:,} rows, {rows / seconds:,.0f} rows/s{left}{more}"
+        line = f"{self.what}: {share}{rows:,} {self.unit}, {rows / seconds:,.0f} {self.unit}/s{left}{more}"
         print(f"\r{line:<78}", end="", file=self.stream, flush=True)
 
     def __enter__(self) -> Self:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anylens.core.errors import ZooError
 from anylens.zoo.catalogue import entry
+from anylens.zoo.labels import VALUES, labels_of
 from anylens.zoo.loading import load_processor, load_world
 
 LATENT = 64  # numbers that shapes-gan makes a picture of
@@ -30,6 +33,13 @@ class Samples:
         self.world = load_world(name)
         self._fed = feeder(name)
         self._last: tuple[int, Any] = (-1, None)
+        self._more: dict[str, Any] = {}
+
+    def with_arguments(self, **more: Any) -> Samples:
+        """The same samples with further arguments for the model, such as a pipeline's `num_inference_steps`."""
+        other = copy.copy(self)
+        other._more = {**self._more, **more}
+        return other
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[number] for number in range(len(self)))
@@ -47,8 +57,17 @@ class Samples:
             self._last = number, drawn
         return self._last[1]
 
+    @property
+    def values(self) -> Mapping[str, tuple[str, ...]]:
+        """What the values of each factor are called."""
+        return VALUES[entry(self.name).world]
+
+    def labels(self, number: int, extent: tuple[int, ...]) -> dict[str, Tensor]:
+        """Each factor's value at each position of input `number`, as `anylens.zoo.labels.labels_of` gives them."""
+        return labels_of(entry(self.name).world, self.truth(number), self[number], extent)
+
     def __getitem__(self, number: int) -> dict[str, Any]:
-        return self._fed(self.truth(number), self._seed(number))
+        return {**self._fed(self.truth(number), self._seed(number)), **self._more}
 
     def _seed(self, number: int) -> int:
         return self.seed * 1_000_003 + number
