@@ -119,7 +119,7 @@ def decoded(lens: Lens, latents: Float[Tensor, "*lead channel height width"]) ->
         flat = flat / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0.0)
         flat = vae.decode(flat.to(vae.dtype), return_dict=False)[0]
     pictures: Tensor = (flat / 2 + 0.5).clamp(0, 1)
-    return pictures.unflatten(0, latents.shape[:-3])
+    return pictures.reshape(*latents.shape[:-3], *pictures.shape[1:])
 
 
 def _watched(lens: Lens, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PipelineLens:
