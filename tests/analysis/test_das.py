@@ -137,12 +137,12 @@ def test_one_direction_of_the_subject_holds_its_number_until_a_head_moves_it():
 
     train, held_out = (agreement(128, seed, people) for seed in (1, 2))
 
-    def found(layer, pos):
-        search = Search(where={"pos": pos}, steps=40, rate=0.05)
+    def found(layer, pos, steps=40):
+        search = Search(where={"pos": pos}, steps=steps, rate=0.05)
         point = f"blocks.{layer}.hook_resid_post"
         return das(lens, train, held_out, point=point, answers=answers, search=search)
 
-    noun, moved, last = found(0, 2), found(1, 2), found(1, -1)
+    noun, moved, last = found(0, 2), found(1, 2, steps=2), found(1, -1)
     assert noun.accuracy == noun.whole == 1.0
     assert noun.control < 0.6
     assert moved.accuracy == moved.whole == moved.unedited < 0.6  # nothing reads the noun any more
