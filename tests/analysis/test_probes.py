@@ -5,6 +5,8 @@ import pytest
 import torch
 
 import anylens
+from anylens.analysis.direct import direct_attribution
+from anylens.analysis.direct_parts import Direction
 from anylens.analysis.directions import random_like
 from anylens.analysis.probes import Fitting, probe
 from anylens.core.errors import AxisError, ShapeError
@@ -188,6 +190,12 @@ def test_steering_along_a_probe_of_colour_changes_the_colour_that_is_named():
 
     assert named_red(way) > 0.9
     assert named_red(random_like(way, seed=0)) < 0.3
+
+    parts = direct_attribution(lens, inputs, Direction(found.weight(0), at=point), pos=0)
+    values = lens.run_with_cache(**inputs, points=point)[1][point][:, 0]
+    torch.testing.assert_close(
+        parts.values.sum(-1), found.read(values)[:, 0] - found.bias[0], atol=1e-3, rtol=1e-3
+    )
 
 
 def test_an_encoder_of_speech_keeps_the_vowel_and_lets_go_of_the_pitch():
