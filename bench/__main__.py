@@ -6,7 +6,7 @@ import json
 
 import torch
 
-from bench import lens, start
+from bench import lens, start, sweep
 from bench.pairs import show
 
 
@@ -18,8 +18,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     found = [*lens.rows(arguments.rounds), start.row(max(3, arguments.rounds // 3))]
+    swept = list(sweep.rows(max(3, arguments.rounds // 5)))
+    found += [row for row, _ in swept]
     print(f"medians over {arguments.rounds} rounds, {arguments.threads} threads, torch {torch.__version__}\n")
     print(show(found))
+    print("\nWhere a sweep's time goes:", *(f"\n- {where}" for _, where in swept))
     print(json.dumps([dataclasses.asdict(row) for row in found]))
 
 

@@ -1,7 +1,5 @@
 """Ablation by zero, mean and other inputs: what plain edits give, and the head that agreement needs."""
 
-import itertools
-
 import pytest
 import torch
 
@@ -86,7 +84,7 @@ def test_what_cannot_be_done_is_refused(lens, inputs, others):
 
 
 def test_the_head_that_agreement_needs():
-    """Of the grammar model's heads, one carries the subject's number to the verb; without it the verb does not agree."""
+    """One head of the grammar model carries the subject's number to the verb; without it the verb does not agree."""
     lens = anylens.load("zoo:grammar-gpt2")
     batch = [
         f"today the {who} near the {other}"

@@ -40,7 +40,7 @@ def test_labels(grid):
 def test_figures(grid):
     panel, bar = grid.plot().axes
     assert (panel.get_xlabel(), panel.get_ylabel(), bar.get_ylabel()) == ("pos", "layer", "recovered")
-    assert [label.get_text() for label in panel.get_xticklabels()] == ["0", "1-2", "3,5"]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["0", "1,2", "3,5"]
     torch.testing.assert_close(torch.as_tensor(panel.images[0].get_array().data), grid.recovered.mean(0))
     line = Grid(grid.values[:, :1], grid.axes, {**COORDINATES, "layer": (0,)}, grid.base).plot().axes[0]
     assert line.lines[0].get_ydata().tolist() == [0.0, 1.0, 2.0]
