@@ -107,8 +107,8 @@ def where_it_goes(ours: Callable[[], Any], model: nn.Module, ids: Tensor, found:
         f"{found.what}: {1 / found.ratio:.1f} times faster. Of {LAYERS * LENGTH} cells {cells} run, "
         f"in {len(forwards.calls)} forwards of up to {most}. Of {total * 1e3:.0f} ms, {run * 1e3:.0f} are these "
         f"forwards (whole ones of such batches: {whole * 1e3:.0f}), {finding.seconds * 1e3:.0f} find out "
-        f"what cells can share (of which runs of two cells {metered.seconds * 1e3:.0f}), {base.seconds * 1e3:.0f} the run "
-        f"without edits, {rest * 1e3:.0f} the run patched from and the rest."
+        f"what cells can share (of which runs of two cells {metered.seconds * 1e3:.0f}), {base.seconds * 1e3:.0f} the "
+        f"run without edits, {rest * 1e3:.0f} the run patched from and the rest."
     )
 
 
