@@ -231,10 +231,6 @@ ENTRIES = (
         targets=(Target(score="obeyed", at_least=0.85, unit="%"),),
         samples=1024,
         light=64,
-        shortfall=(
-            "the shapes of small objects come out wrong most often; it still gained when its training ended, from 52% "
-            "of 64 prompts at 2,400 steps to 69% at 3,000, so a longer training is the cure."
-        ),
     ),
     Entry(
         name="shapes-dit",

@@ -1,6 +1,6 @@
 """Trains `shapes-diffusion`: a U-Net that makes pictures of captions in the latent space of `shapes-vae`.
 
-Run `python -m anylens.zoo.train.shapes_diffusion`; it takes about 14 minutes on one core. The text encoder is that of
+Run `python -m anylens.zoo.train.shapes_diffusion`; it takes about 38 minutes on one core. The text encoder is that of
 `shapes-clip`, frozen, so what it makes of the prompts is worked out once.
 """
 
@@ -129,7 +129,7 @@ def plan_of(steps: int, seed: int) -> Plan:
     return Plan(steps=steps, seed=seed, learning_rate=2e-3, warmup=warmup, average=0.998, report_every=100)
 
 
-SCRIPT = Script(name="shapes-diffusion", steps=3800, batch=BATCH, plan_of=plan_of, train=train)
+SCRIPT = Script(name="shapes-diffusion", steps=11000, batch=BATCH, plan_of=plan_of, train=train)
 
 if __name__ == "__main__":
     SCRIPT.main()
