@@ -135,6 +135,22 @@ def test_one_layer_called_again_and_again(spied):
     assert spied[0].answered
 
 
+def test_points_inside_a_layer_that_is_called_again_are_told_apart():
+    model = Net(tied=True)
+    one, other = torch.randn(2, 2, 5, 8)
+    lens = anylens.attach(model, example=one)
+    points = "layers.0.up.calls.*.hook_out"
+    grid = patching_sweep(lens, one, source=other, points=points, metric=region(-1, 0), over="")
+    _, cache = lens.run_with_cache(other, points=points)
+    with torch.no_grad():
+        expected = [
+            region(-1, 0)(lens.run_with_hooks(one, hooks={name: anylens.set_to(cache[name])}))
+            for name in cache
+        ]
+    assert len(expected) == 4
+    torch.testing.assert_close(grid.values, torch.stack(expected, 1), atol=1e-5, rtol=1e-5)
+
+
 def test_a_cell_that_puts_in_what_is_there_is_not_run(spied, monkeypatch):
     made = planted()
     lens = anylens.attach(made.model, example=made.clean)

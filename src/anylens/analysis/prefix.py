@@ -121,7 +121,8 @@ def base_of(subject: Subject, points: Iterable[str], content: Content) -> Base:
 
     Raises ShapeError if the content does not fit.
     """
-    record = Record(_units(subject))
+    points = list(points)
+    record = Record(_units(subject, points))
     shapes: dict[str, Size] = {}
     moments: dict[tuple[str, int], int] = {}
     same: dict[tuple[str, int], Tensor] = {}
@@ -151,16 +152,25 @@ def prefix_of(base: Base, *, batched: bool) -> Prefix:
     return found
 
 
-def _units(subject: Subject) -> list[nn.Module]:
+def _units(subject: Subject, points: Iterable[str]) -> list[nn.Module]:
     """Return the modules whose calls may be answered: blocks, or in a pipeline whole models.
 
-    A method of a model may keep things between its calls of the blocks, so that there nothing is answered.
+    A method of a model may keep things between its calls of the blocks, so that there nothing is answered. A point in a
+    module that is called several times is known by the number of the call, which calls that are not run would shift:
+    there only the blocks that do not hold it are answered.
     """
     if not subject.settings.resume:
         return []
     if isinstance(subject.lens, PipelineLens):
         return [part.model for part in subject.lens.parts.values()]
-    return items_of(subject.lens.model) if subject.one_forward else []
+    if not subject.one_forward:
+        return []
+    model: nn.Module = subject.lens.model
+    taps = (subject.lens.points[name].tap for name in points)
+    counted = {id(model.get_submodule(tap.path)) for tap in taps if tap.calls > 1}
+    return [
+        item for item in items_of(model) if not any(id(m) in counted for m in item.modules() if m is not item)
+    ]
 
 
 def _kept(base: Base) -> list[Call]:
