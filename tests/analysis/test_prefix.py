@@ -140,7 +140,9 @@ def test_points_inside_a_layer_that_is_called_again_are_told_apart():
     one, other = torch.randn(2, 2, 5, 8)
     lens = anylens.attach(model, example=one)
     points = "layers.0.up.calls.*.hook_out"
-    grid = patching_sweep(lens, one, source=other, points=points, metric=region(-1, 0), over="")
+    grid = patching_sweep(
+        lens, one, source=other, points=points, metric=region(-1, 0), over="", settings=Settings(rows=2)
+    )
     _, cache = lens.run_with_cache(other, points=points)
     with torch.no_grad():
         expected = [
