@@ -15,3 +15,9 @@ def test_the_wheel_holds_the_weights():
     needed = {path.resolve() for name in names() for path in entry(name).folder.rglob("*") if path.is_file()}
     assert needed
     assert not needed - built
+
+
+def test_the_wheel_holds_what_pages_are_made_of():
+    builders = pytest.importorskip("hatchling.builders.wheel")
+    built = {Path(one.path).name for one in builders.WheelBuilder(str(ROOT)).recurse_included_files()}
+    assert {"fragments.css", "page.css", "page.html", "page.js", "chunks.js", "samples.js", "sounds.js"} <= built

@@ -7,7 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from anylens.core.markup import Html, join, table, tag
 from anylens.families.layouts import Place
+from anylens.features import notebook
 from anylens.features.effect import Effect
 from anylens.features.factors import Factor
 from anylens.features.kept import NONE, Kept
@@ -16,6 +18,7 @@ from anylens.features.tally import Histogram, Tally
 from anylens.sae.base import Sae
 
 NEIGHBOURS = 6
+LISTED = 10  # features in a notebook's table
 AT_ONCE = 1024  # directions that are compared with all others at once
 
 
@@ -62,6 +65,15 @@ class Example:
         """The row's position, an index on each axis of positions."""
         return tuple(self.sample.where[self.row, 1:].tolist())
 
+    def marks(self, top: float) -> list[Mark]:
+        """Return the rows in which the feature is active, on a scale that ends at `top`."""
+        where, places = self.sample.where, self.sample.places
+        return [
+            Mark(row, places[row], min(1.0, value / top), f"{value:.2f}", int(where[row, 0]))
+            for row, value in enumerate(self.acts.tolist())
+            if value > 0
+        ]
+
     def __str__(self) -> str:
         step = f", step {self.step}" if self.step else ""
         return f"{self.strength:.2f} in {self.sample.name}, {self.sample.places[self.row].label}{step}"
@@ -73,6 +85,7 @@ class Known:
 
     Attributes:
         number: of the feature.
+        kind: how samples are shown.
         density: the share of rows in which it is active.
         top, mean: its largest activation, and its mean over rows in which it is active.
         histogram: of its activations.
@@ -83,6 +96,7 @@ class Known:
     """
 
     number: int
+    kind: Kind
     density: float
     top: float
     mean: float
@@ -92,6 +106,19 @@ class Known:
     near: tuple[tuple[int, float], ...]
     factor: Factor | None = None
     effect: Effect | None = None
+
+    def _repr_html_(self) -> str:
+        """Show the feature on its strongest examples in a notebook."""
+        finds = f", finds {self.factor} (AUROC {self.factor.auroc:.2f})" if self.factor else ""
+        said = f"Feature {self.number}: active in {self.density:.2%} of rows, at most {self.top:.3g}{finds}"
+        return notebook.framed(said, (self._shown(one) for one in self.strongest))
+
+    def _shown(self, one: Example) -> Html:
+        view, marks = one.sample.view, one.marks(max(self.top, 1e-12))
+        shown = self.kind.html(
+            view, marks, lambda name: view.media[name].address if name in view.media else ""
+        )
+        return join([shown, tag("small", str(one))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +150,10 @@ class Survey(Mapping[int, Known]):
         tally = self.tally
         return Known(
             number=number,
-            density=float(tally.density[number]),
+            kind=self.kind,
+            density=int(tally.active[number]) / max(tally.rows, 1),
             top=float(tally.top[number]),
-            mean=float(tally.mean[number]),
+            mean=float(tally.total[number]) / max(int(tally.active[number]), 1),
             histogram=tally.histogram(number),
             strongest=self._examples(self.strongest, number),
             random=self._examples(self.random, number),
@@ -172,15 +200,15 @@ class Survey(Mapping[int, Known]):
             if sample != NONE
         )
 
-    def marks(self, example: Example, number: int) -> list[Mark]:
-        """Return the rows of an example in which a feature is active, on the scale of its largest activation."""
-        top = max(float(self.tally.top[number]), 1e-12)
-        where, places = example.sample.where, example.sample.places
-        return [
-            Mark(row, places[row], min(1.0, value / top), f"{value:.2f}", int(where[row, 0]))
-            for row, value in enumerate(example.acts.tolist())
-            if value > 0
+    def _repr_html_(self) -> str:
+        """Show a row for each of the features that are active most often in a notebook."""
+        order = torch.argsort(self.tally.active, descending=True, stable=True)[:LISTED].tolist()
+        known = [self[number] for number in order]
+        rows = [
+            (k.number, f"{k.density:.2%}", f"{k.top:.3g}", k.factor or "", *k.strongest[:1]) for k in known
         ]
+        head = ("feature", "density", "strongest", "finds", "where")
+        return tag("div", repr(self), table(head, rows))
 
     def __repr__(self) -> str:
         return (

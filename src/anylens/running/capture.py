@@ -9,6 +9,7 @@ import torch
 from anylens.anatomy.points import Point
 from anylens.core.axes import Axes
 from anylens.core.errors import RunError, UnknownPointError
+from anylens.core.markup import table, tag
 from anylens.running.step import Step
 
 To = torch.device | torch.dtype | str | None
@@ -59,6 +60,14 @@ class Cache(Mapping[str, torch.Tensor]):
     def __repr__(self) -> str:
         rows = [f"  {name}  {' '.join(self._points[name].axes)}  {list(v.shape)}" for name, v in self.items()]
         return f"Cache of {len(self)} points\n" + "\n".join(rows)
+
+    def _repr_html_(self) -> str:
+        """Show a row for each point in a notebook."""
+        rows = [
+            (name, " ".join(self._points[name].axes), list(v.shape), str(v.dtype).removeprefix("torch."))
+            for name, v in self.items()
+        ]
+        return tag("div", f"{len(self)} points", table(("name", "axes", "shape", "dtype"), rows))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from anylens.anatomy.points import Point
 from anylens.core.axes import Axes
 from anylens.core.errors import RunError, UnknownPointError
+from anylens.core.markup import table, tag
 from anylens.running.capture import Cache, copied
 from anylens.running.choice import Chooser
 from anylens.running.shelf import Shelf, Target
@@ -142,3 +143,11 @@ class Steps:
     def __repr__(self) -> str:
         rows = [f"  {name}  steps {[int(step) for step in self.indices(name)]}" for name in self._trails]
         return f"{len(self)} steps\n" + "\n".join(rows)
+
+    def _repr_html_(self) -> str:
+        """Show a row for each point in a notebook."""
+        rows = [
+            (name, " ".join(self.axes(name)), ", ".join(str(int(step)) for step in self.indices(name)))
+            for name in self._trails
+        ]
+        return tag("div", f"{len(self)} steps", table(("name", "axes", "steps"), rows))

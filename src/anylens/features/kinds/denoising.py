@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from anylens.core.markup import Html, tag
 from anylens.features.kinds.kind import Address, Behind, Kind, Mark, Scene, View, strongest
 from anylens.features.kinds.made import pictures_in
 from anylens.features.kinds.picture import FILE, as_media, marked_picture
-from anylens.features.markup import Html, tag
 from anylens.pipelines import is_pipeline
 
 

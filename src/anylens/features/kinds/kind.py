@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
+from anylens.core.markup import Html
 from anylens.families.layouts import Layout, Place
-from anylens.features.markup import Html
 from anylens.features.media import Media
 from anylens.lens import Lens
 

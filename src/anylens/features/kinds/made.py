@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from anylens.core.markup import Html
 from anylens.core.tree import leaves
 from anylens.features.kinds.kind import Address, Behind, Kind, Mark, Scene, View
 from anylens.features.kinds.picture import CHANNELS, FILE, as_media, marked_picture
-from anylens.features.markup import Html
 
 LATENTS = ("latent", "z", "noise")
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from anylens.core.markup import Html, join, tag
 from anylens.features.kinds.kind import Address, Behind, Kind, Mark, Scene, View, strongest, told
-from anylens.features.markup import Html, join, tag
 from anylens.features.media import Media, png
 
 ARGUMENTS = ("pixel_values", "sample", "picture", "x", "input", "image", "images", "0")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from anylens.core.markup import Html, tag
 from anylens.features.kinds.kind import Address, Behind, Kind, Mark, Scene, View, told
-from anylens.features.markup import Html, tag
 
 
 @dataclass(frozen=True)

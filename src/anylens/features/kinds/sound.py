@@ -8,9 +8,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from anylens.core.markup import Html, tag
 from anylens.features.kinds.kind import Address, Behind, Kind, Mark, Scene, View, strongest, told
 from anylens.features.kinds.picture import chips
-from anylens.features.markup import Html, tag
 from anylens.features.media import Media, png, wav
 
 WAVES, SPECTRA = ("input_values",), ("input_features",)

@@ -6,9 +6,9 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from anylens.core.markup import Html, tag
 from anylens.families.layouts import Tokens
 from anylens.features.kinds.kind import Address, Behind, Kind, Mark, Scene, View, strongest
-from anylens.features.markup import Html, tag
 
 
 @dataclass(frozen=True)

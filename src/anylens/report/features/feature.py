@@ -1,10 +1,10 @@
 """The page of one feature: what is known of it, as HTML."""
 
+from anylens.core.markup import Html, join, tag
 from anylens.features import Known, Survey
 from anylens.features.effect import Effect
 from anylens.features.kinds import View
 from anylens.features.kinds.picture import FILE
-from anylens.features.markup import Html, join, tag
 from anylens.features.tally import Histogram
 
 WIDTH, HEIGHT = 320, 110  # of the histogram

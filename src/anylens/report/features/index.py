@@ -8,23 +8,18 @@ COLUMNS = ("number", "density", "top", "mean", "effect", "auroc", "control")
 SHOWN_NAMES = 3  # examples whose names a search finds
 
 
-def index_of(survey: Survey) -> dict[str, Any]:
-    """Return a row for each feature, those that are active most often first.
-
-    A row has the numbers of `COLUMNS` (None where one was not measured), the factor value that the feature finds, and
-    the words that a search looks in.
-    """
-    rows = [row_of(survey[number]) for number in order_of(survey)]
-    return {"columns": COLUMNS, "rows": rows}
-
-
 def order_of(survey: Survey) -> list[int]:
     """Return the features in the order of the index: active most often first, the inactive last."""
-    return sorted(survey, key=lambda number: (-int(survey.tally.active[number]), number))
+    active = survey.tally.active.tolist()
+    return sorted(survey, key=lambda number: (-active[number], number))
 
 
 def row_of(known: Known) -> list[Any]:
-    """Return a feature's row."""
+    """Return a feature's row.
+
+    The numbers of `COLUMNS` (None where one was not measured), the factor value that the feature finds, and the words
+    that a search looks in.
+    """
     factor, effect = known.factor, known.effect
     numbers = (
         known.density,

@@ -13,7 +13,7 @@ from anylens.features import Known, Survey
 from anylens.features.kinds.picture import FILE
 from anylens.features.media import Media
 from anylens.report.features.feature import effect_name, facts_html, more_html
-from anylens.report.features.index import index_of, order_of
+from anylens.report.features.index import COLUMNS, order_of, row_of
 from anylens.report.features.records import Records
 
 PAGE = "index.html"
@@ -69,16 +69,21 @@ def _write_beside(folder: Path, chunks: Mapping[str, Any], media: Mapping[str, M
 
 
 def chunks_of(survey: Survey, records: Records) -> Iterator[tuple[str, Any]]:
-    """Yield what the page loads when it is needed, by name: the index, samples, features for the index and in full."""
-    order = order_of(survey)
-    names = {"kind": type(survey.kind).__name__.lower(), "sizes": SIZES}
-    yield "index", {**index_of(survey), **names}
+    """Yield what the page loads when it is needed, by name: samples, features for the index and in full, the index."""
+    rows: list[Any] = []
+    thumbs: dict[int, Any] = {}
+    features: dict[int, Any] = {}
+    for number in order_of(survey):
+        known = survey[number]
+        rows.append(row_of(known))
+        thumbs[number], features[number] = records.thumbs(known), _feature(survey, records, known)
     for place, samples in enumerate(_parts(records.samples, SIZES["samples"])):
         yield f"samples-{place}", [records.sample(one) for one in samples]
-    for place, numbers in enumerate(_parts(order, SIZES["thumbs"])):
-        yield f"thumbs-{place}", {n: records.thumbs(survey[n]) for n in numbers}
-    for place, numbers in enumerate(_parts(order, SIZES["features"])):
-        yield f"features-{place}", {n: _feature(survey, records, survey[n]) for n in numbers}
+    for name, found in (("thumbs", thumbs), ("features", features)):
+        for place, numbers in enumerate(_parts(list(found), SIZES[name])):
+            yield f"{name}-{place}", {number: found[number] for number in numbers}
+    names = {"kind": type(survey.kind).__name__.lower(), "sizes": SIZES}
+    yield "index", {"columns": COLUMNS, "rows": rows, **names}
 
 
 def _feature(survey: Survey, records: Records, known: Known) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """HTML from Python: elements whose text and attributes are escaped."""
 
 import html
+from collections.abc import Iterable
 from typing import Any
 
 ALONE = ("img", "input", "br", "wbr", "path", "rect", "line", "circle")  # elements without content
@@ -39,3 +40,11 @@ def _attribute(key: str, value: Any) -> str:
         return f" {key}"
     shown = f"{value:.4g}" if isinstance(value, float) else str(value)
     return f' {key}="{html.escape(shown)}"'
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> Html:
+    """Return a table for a notebook, its cells aligned to the left."""
+    left = "text-align:left"
+    lines = [tag("tr", *(tag("td", cell, style=left) for cell in row)) for row in rows]
+    titles = [tag("th", cell, style=left) for cell in head]
+    return tag("table", tag("thead", tag("tr", *titles)), tag("tbody", *lines))
