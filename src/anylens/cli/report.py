@@ -17,7 +17,8 @@ from anylens.harvest.positions import NAMED
 from anylens.lens import Lens
 from anylens.pipelines import is_pipeline
 from anylens.report.features import features_page
-from anylens.sae.files import CONFIG, load
+from anylens.sae.files import CONFIG
+from anylens.sae_loading import load_sae
 
 STEPS = 10  # of denoising, where nothing else is said
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     usual = Wanted()
     parser.add_argument("model", metavar="MODEL", help=HELP)
-    parser.add_argument("--sae", required=True, metavar="FOLDER", help="of the autoencoder")
+    parser.add_argument("--sae", required=True, metavar="SAE", help="a folder, zoo:MODEL/POINT, or a hub id")
     parser.add_argument(
         "--out",
         type=Path,
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Survey the features, write the page, and print which file to open."""
     require("jinja2", extra="report")  # said now, not after the work
-    sae, known = load(arguments.sae), metadata_of(arguments.sae)
+    sae, known = load_sae(arguments.sae), metadata_of(arguments.sae)
     point = arguments.point or known.get("point")
     if not point:
         raise LoadError(f"{arguments.sae} does not say which point it is of. Say it with --point.")
@@ -86,12 +87,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def metadata_of(folder: str) -> dict[str, Any]:
-    """Return what an autoencoder's files say besides its weights: the point, the positions."""
-    config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
-    found = config.get("metadata") or {}
-    hook = config.get("hook_name") or found.get("hook_name")  # SAELens's word for the point
-    return {"point": hook, **found} if isinstance(found, dict) else {}
+def metadata_of(name: str) -> dict[str, Any]:
+    """Return what an autoencoder's files say besides its weights: point, positions; nothing of one of the hub."""
+    from anylens.zoo.saes import sae_folder
+
+    place, _, rest = name.partition(":")
+    file = (sae_folder(rest) if place == "zoo" else Path(name)) / CONFIG
+    if not file.is_file():
+        return {}
+    config = json.loads(file.read_text(encoding="utf-8"))
+    found: dict[str, Any] = config.get("metadata") or {}
+    return {
+        "point": config.get("hook_name") or found.get("hook_name"),
+        **found,
+    }  # SAELens's word for the point
 
 
 def inputs(lens: Lens, arguments: argparse.Namespace) -> Iterable[Any]:
