@@ -20,4 +20,12 @@ def test_the_wheel_holds_the_weights():
 def test_the_wheel_holds_what_pages_are_made_of():
     builders = pytest.importorskip("hatchling.builders.wheel")
     built = {Path(one.path).name for one in builders.WheelBuilder(str(ROOT)).recurse_included_files()}
-    assert {"fragments.css", "page.css", "page.html", "page.js", "chunks.js", "samples.js", "sounds.js"} <= built
+    assert {
+        "fragments.css",
+        "page.css",
+        "page.html",
+        "page.js",
+        "chunks.js",
+        "samples.js",
+        "sounds.js",
+    } <= built
