@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import anylens
-from anylens.analysis import prefix, sweep
 from anylens.analysis.metrics import logit_difference
 from anylens.analysis.patching import patching_sweep
+from anylens.analysis.sweeping import prefix, sweep
 from bench.lens import language_model
 from bench.pairs import Row, compare, seconds
 

@@ -10,7 +10,8 @@ import anylens
 from anylens.core.optional import require
 
 ROOT = Path(anylens.__file__).parent
-MODULES = ["harvest.collect", *(f"analysis.{file.stem}" for file in sorted((ROOT / "analysis").glob("*.py")))]
+FILES = [ROOT / "harvest" / "collect.py", *sorted((ROOT / "analysis").rglob("*.py"))]
+MODULES = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in FILES]
 
 
 @pytest.mark.filterwarnings("ignore")

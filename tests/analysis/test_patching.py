@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import anylens
-from anylens.analysis.cells import Windows
 from anylens.analysis.metrics import logit_difference
 from anylens.analysis.patching import patching_sweep
-from anylens.analysis.subject import Settings
+from anylens.analysis.sweeping.cells import Windows
+from anylens.analysis.sweeping.subject import Settings
 from anylens.core.errors import AxisError, EditError, ShapeError, UnknownPointError
 
 POINTS = "blocks.*.hook_resid_pre"

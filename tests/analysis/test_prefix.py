@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import anylens
-from anylens.analysis import sweep
 from anylens.analysis.metrics import region
 from anylens.analysis.patching import patching_sweep
-from anylens.analysis.subject import Settings
+from anylens.analysis.sweeping import sweep
+from anylens.analysis.sweeping.subject import Settings
 from tests.analysis.planted import planted
 
 
@@ -171,7 +171,7 @@ def test_a_cell_that_puts_in_what_is_there_is_not_run(spied, monkeypatch):
 
 
 def test_memory_decides_how_many_cells_go_together(monkeypatch):
-    from anylens.analysis import prefix
+    from anylens.analysis.sweeping import prefix
 
     model, sizes, own = Net(), [], sweep._measured
     monkeypatch.setattr(sweep, "_measured", lambda *args: sizes.append(len(args[1])) or own(*args))

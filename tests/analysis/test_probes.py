@@ -6,9 +6,9 @@ import torch
 
 import anylens
 from anylens.analysis.direct import direct_attribution
-from anylens.analysis.direct_parts import Direction
 from anylens.analysis.directions import random_like
 from anylens.analysis.probes import Fitting, probe
+from anylens.analysis.streams.contributions import Direction
 from anylens.core.errors import AxisError, ShapeError
 from anylens.harvest import collect
 from anylens.store.rows import Rows

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anylens.analysis.cells import Over, cells_of
-from anylens.analysis.grid import Grid
-from anylens.analysis.subject import DEFAULT, Metric, Settings, Subject, expect_alike
-from anylens.analysis.sweep import How, Task
+from anylens.analysis.sweeping.cells import Over, cells_of
+from anylens.analysis.sweeping.grid import Grid
+from anylens.analysis.sweeping.subject import DEFAULT, Metric, Settings, Subject, expect_alike
+from anylens.analysis.sweeping.sweep import How, Task
 from anylens.anatomy.points import Point
 from anylens.core.errors import RunError, ShapeError
 from anylens.lens import Lens

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from anylens.analysis.maps import AttentionMaps
+from anylens.analysis.maps.views import AttentionMaps
 from anylens.core.errors import ShapeError
 
 Composition = Literal["q", "k", "v"]

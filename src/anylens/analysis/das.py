@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import orthogonal
 
-from anylens.analysis.subject import rows_of
+from anylens.analysis.sweeping.subject import rows_of
 from anylens.anatomy.points import Point
 from anylens.core.axes import feature_axis
 from anylens.core.errors import AxisError, ShapeError

@@ -16,17 +16,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anylens.analysis.carries import Carry
-from anylens.analysis.direct_parts import DirectAttribution, Direction, Part
-from anylens.analysis.ends import Head, end_points, final_norm, head_of
-from anylens.analysis.splitting import Split, split_points, splits_of
-from anylens.analysis.stream_parts import (
+from anylens.analysis.streams.carries import Carry
+from anylens.analysis.streams.contributions import DirectAttribution, Direction, Part
+from anylens.analysis.streams.ends import Head, end_points, final_norm, head_of
+from anylens.analysis.streams.parts import (
     StreamParts,
     points_needed,
     stream_of,
     stream_with_head,
     taken_apart,
 )
+from anylens.analysis.streams.splitting import Split, split_points, splits_of
 from anylens.anatomy.anatomy import StreamRecord
 from anylens.core.errors import AxisError
 from anylens.core.names import join, split_block

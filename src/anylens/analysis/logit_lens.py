@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from anylens.analysis.readout import read_out
-from anylens.analysis.stream_parts import block_base, stream_of, stream_with_head
+from anylens.analysis.streams.parts import block_base, stream_of, stream_with_head
+from anylens.analysis.streams.readout import read_out
 from anylens.anatomy.anatomy import StreamRecord
 from anylens.core.errors import AxisError
 from anylens.lens import Lens

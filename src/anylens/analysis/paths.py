@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anylens.analysis.cells import Cell, Cells, Over, cells_of
-from anylens.analysis.content import Content, kept
-from anylens.analysis.grid import Grid
-from anylens.analysis.prefix import Base, Prefix, base_of, prefix_of
-from anylens.analysis.subject import DEFAULT, Metric, Settings, Subject, expect_alike
-from anylens.analysis.sweep import measured, put
+from anylens.analysis.sweeping.cells import Cell, Cells, Over, cells_of
+from anylens.analysis.sweeping.content import Content, kept
+from anylens.analysis.sweeping.grid import Grid
+from anylens.analysis.sweeping.prefix import Base, Prefix, base_of, prefix_of
+from anylens.analysis.sweeping.subject import DEFAULT, Metric, Settings, Subject, expect_alike
+from anylens.analysis.sweeping.sweep import measured, put
 from anylens.anatomy.points import Point
 from anylens.core.errors import EditError, PointError, RunError
 from anylens.lens import Lens

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anylens.analysis.logit_lens import LogitLens, divergence, state_points
-from anylens.analysis.readout import Readout, read_out
-from anylens.analysis.stream_parts import stream_with_head
+from anylens.analysis.streams.parts import stream_with_head
+from anylens.analysis.streams.readout import Readout, read_out
 from anylens.core.errors import RunError
 from anylens.lens import Lens
 from anylens.running.examples import as_arguments

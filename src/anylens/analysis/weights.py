@@ -14,9 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anylens.analysis.columns import Columns, find_columns
-from anylens.analysis.maps import AttentionMaps, HeadMap, LinearMap, MlpMaps
-from anylens.analysis.parameters import (
+from anylens.analysis.maps.columns import Columns, find_columns
+from anylens.analysis.maps.parameters import (
     Seen,
     Weight,
     as_rows,
@@ -25,6 +24,7 @@ from anylens.analysis.parameters import (
     equal,
     seen_modules,
 )
+from anylens.analysis.maps.views import AttentionMaps, HeadMap, LinearMap, MlpMaps
 from anylens.core.errors import AnatomyError, AxisError, RunError
 from anylens.lens import Lens
 from anylens.running.capture import Cache

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anylens.analysis.carries import Carry, find_carry
-from anylens.analysis.maps import LinearMap
-from anylens.analysis.parameters import outputs_beside, seen_modules
-from anylens.analysis.stream_parts import StreamParts, called, norms_of, write_names
+from anylens.analysis.maps.parameters import outputs_beside, seen_modules
+from anylens.analysis.maps.views import LinearMap
+from anylens.analysis.streams.carries import Carry, find_carry
+from anylens.analysis.streams.parts import StreamParts, called, norms_of, write_names
 from anylens.analysis.weights import output_map
 from anylens.anatomy.anatomy import StreamRecord
 from anylens.core.names import split_block

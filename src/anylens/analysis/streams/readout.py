@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from anylens.analysis.carries import same
-from anylens.analysis.ends import end_points, final_norm, head_of
-from anylens.analysis.stream_parts import block_base
+from anylens.analysis.streams.carries import same
+from anylens.analysis.streams.ends import end_points, final_norm, head_of
+from anylens.analysis.streams.parts import block_base
 from anylens.anatomy.anatomy import StreamRecord
 from anylens.core.tree import leaves
 from anylens.lens import Lens

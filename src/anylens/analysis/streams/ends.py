@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from anylens.analysis.carries import Carry, find_carry, frozen, same, tolerance, unchanged
-from anylens.analysis.stream_parts import called
+from anylens.analysis.streams.carries import Carry, find_carry, frozen, same, tolerance, unchanged
+from anylens.analysis.streams.parts import called
 from anylens.anatomy.anatomy import StreamRecord
 from anylens.core.errors import AnatomyError
 from anylens.core.names import join

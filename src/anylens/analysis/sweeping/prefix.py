@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Size, Tensor, nn
 
-from anylens.analysis.cells import Cell
-from anylens.analysis.content import Content, fitted
-from anylens.analysis.memory import SHARE, Meter, free_bytes
-from anylens.analysis.subject import Subject
+from anylens.analysis.sweeping.cells import Cell
+from anylens.analysis.sweeping.content import Content, fitted
+from anylens.analysis.sweeping.memory import SHARE, Meter, free_bytes
+from anylens.analysis.sweeping.subject import Subject
 from anylens.anatomy.points import Point
 from anylens.core.errors import RunError, RunMismatchError
 from anylens.core.tree import Key, leaves

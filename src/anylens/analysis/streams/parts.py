@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from anylens.analysis.carries import Carry, Norm, find_carry, same
-from anylens.analysis.parameters import expect_module
+from anylens.analysis.maps.parameters import expect_module
+from anylens.analysis.streams.carries import Carry, Norm, find_carry, same
 from anylens.anatomy.anatomy import BlockRecord, StreamRecord
 from anylens.core.errors import AnatomyError, AxisError, UnknownPointError
 from anylens.core.names import join
