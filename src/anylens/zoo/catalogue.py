@@ -242,10 +242,6 @@ ENTRIES = (
         targets=(Target(score="obeyed", at_least=0.8, unit="%"),),
         samples=1024,
         light=64,
-        shortfall=(
-            "most colours are right, but half of the shapes are not. Its loss still fell when its training ended after "
-            "nine minutes, far above the U-Net's of `zoo:shapes-diffusion`: it needs more steps."
-        ),
     ),
     Entry(
         name="shapes-gan",
