@@ -1,5 +1,8 @@
 """Order: an edit shows downstream of its point and nowhere else."""
 
+from collections.abc import Iterator
+
+from anylens.anatomy.points import Point
 from anylens.conformance.deadends import why_dead
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject
@@ -62,7 +65,10 @@ def earlier_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
         stem, layer, _ = place
         for name in done.touched | done.kept:
             other = split_block(name)
-            if other is None or other[1] >= layer:
+            same = (
+                subject.by_name[name].tap == point.tap
+            )  # one place, as what leaves a block and enters the next
+            if other is None or other[1] >= layer or same:
                 continue
             tally.expect(
                 name in done.kept, name, f"changed with an edit at {point.name}, which comes after it"
@@ -72,21 +78,19 @@ def earlier_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
             tally.expect(following in done.touched, following, f"did not change with an edit at {point.name}")
 
 
-def _carries_nothing(subject: Subject, sweep: Sweep, point: object) -> bool:
+def _carries_nothing(subject: Subject, sweep: Sweep, point: Point) -> bool:
     """Whether a point is a dead end."""
-    from anylens.anatomy.points import Point
-
-    assert isinstance(point, Point)
     return not sweep.at(point).live and bool(why_dead(subject, sweep, point))
 
 
 def within_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
     """Within a block an edit shows where the table FLOW says, and not against it."""
-    for base in (base for part in subject.parts for base in part.bases):
-        names = {_plain(point.name.removeprefix(f"{base}.")): point for point in subject.of_block(base)}
+    for names, first_writes in _blocks(subject):
         for first, second in FLOW:
             if first not in names or second not in names:
                 continue
+            if (first, second) == ("hook_attn_out", "hook_resid_mid") and "attn" not in first_writes:
+                continue  # it writes after the stream that is named so
             up, down = names[first], names[second]
             done, back = sweep.at(up), sweep.at(down)
             if not done.error and not _carries_nothing(subject, sweep, up):
@@ -99,6 +103,13 @@ def within_blocks(subject: Subject, tally: Tally, sweep: Sweep) -> None:
                 )
 
 
-def _plain(name: str) -> str:
-    """Return a name within a block; one of several writes keeps its number, and so is in no row of the table."""
-    return name
+def _blocks(subject: Subject) -> Iterator[tuple[dict[str, Point], tuple[str, ...]]]:
+    """Yield the points of the chosen blocks by their names within each, and the kinds of what its first add writes.
+
+    One of several writes keeps its number, and so is in no row of the table.
+    """
+    records = dict(subject.blocks())
+    for base in (base for part in subject.parts for base in part.bases):
+        block = records[base]
+        names = {point.name.removeprefix(f"{base}."): point for point in subject.of_block(base)}
+        yield names, block.writes[: block.sums[0] if block.sums else 1]
