@@ -1,5 +1,6 @@
 """Axes mean what they say: the input is made larger in one dimension, and a point's dimensions follow by name."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ MOMENTS = frozenset(
 )  # of what is made, or taken, over time: these may follow the positions
 BOTH = frozenset({"batch_pos", "batch_window"})  # folded: these follow a change of either
 FREE = frozenset({"expert", "group"})  # how many tokens an expert gets is the data's business
+UNNAMED = re.compile(r"axis\d+")  # such a name promises nothing
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ def follow_the_input(subject: Subject, tally: Tally) -> None:
     """Compare the shapes of canonical points between the example and larger inputs."""
     grown: dict[str, set[str]] = {}
     batches = False
+    unnamed = [p.name for p in subject.canonical if any(UNNAMED.fullmatch(axis) for axis in p.axes)]
+    if unnamed:
+        tally.note(f"{len(unnamed)} points have axes without a name, not tried: {', '.join(unnamed[:3])}")
     for larger in larger_inputs(subject.given):
         moved = _moved(subject, tally, larger)
         if moved is None:
@@ -130,7 +135,7 @@ def _moved(subject: Subject, tally: Tally, larger: Larger) -> dict[str, set[str]
             continue
         point = subject.by_name[name]
         sizes = zip(point.axes, before.shape, value.shape, strict=False)
-        moved[name] = {axis for axis, old, new in sizes if old != new}
+        moved[name] = {axis for axis, old, new in sizes if old != new and not UNNAMED.fullmatch(axis)}
     return moved
 
 
