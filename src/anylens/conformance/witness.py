@@ -168,6 +168,18 @@ def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(parameter.name for parameter in parameters if parameter.kind in positional)
 
 
+def batched(tensor: torch.Tensor) -> bool:
+    """Whether a tensor stands for one of many inside `torch.vmap`: its content and memory are those of all."""
+    return bool(torch._C._functorch.is_batchedtensor(tensor))
+
+
+def of_all(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor of which one inside `torch.vmap` is a part; any other as it is."""
+    while batched(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
 class Sightings(TorchFunctionMode):
     """Looks out for given contents among the tensors that operations take.
 
@@ -188,7 +200,7 @@ class Sightings(TorchFunctionMode):
 
     def look(self, tensor: torch.Tensor) -> None:
         """Count a tensor that has one of the contents looked for."""
-        if any(tensor is other for other in self.recomputed):
+        if batched(tensor) or any(tensor is other for other in self.recomputed):
             return
         seen = self.shown(tensor) if self.wanted else None
         if seen is not None:
@@ -223,11 +235,12 @@ class Sightings(TorchFunctionMode):
             for _, tensor in leaves((args, kwargs)):
                 self.look(tensor)
         result = func(*args, **kwargs)
+        mine = [tensor for _, tensor in leaves(result) if not batched(tensor)]
         written = "empty" not in name  # new memory may hold anything, the value before the edit too
         if written and "before" in self.wanted and self.found["before"] == before:
-            self.recomputed += [t for _, t in leaves(result) if self.holds("before", t)]
+            self.recomputed += [tensor for tensor in mine if self.holds("before", tensor)]
         if self.results is not None and name != "clone":
-            self.results += [tensor for _, tensor in leaves(result)]
+            self.results += mine
         return result
 
 
