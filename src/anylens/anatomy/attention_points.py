@@ -9,6 +9,7 @@ from anylens.anatomy.paths import ancestors
 from anylens.anatomy.points import Point, Tap
 from anylens.anatomy.taps import inside_tap, op_tap, tap_for
 from anylens.anatomy.trace import Op, Trace
+from anylens.anatomy.turns import turned
 from anylens.anatomy.vocabulary import SAME, VIEWS
 from anylens.anatomy.windows import Rows, folds_rows
 from anylens.core.axes import Axes, Layout
@@ -123,21 +124,5 @@ def _merging_map(trace: Trace, one: Attention, view: View) -> Op | None:
                 plain = [name for name in target.split() if name != "1"]
                 return op if [name for name in order if name in plain] == plain else None
             if op.function in VIEWS | SAME and _size(trace, op.outputs[0]) == _size(trace, value):
-                todo += [(out, _turned(op, order)) for out in op.outputs]
+                todo += [(out, turned(op, order)) for out in op.outputs]
     return None
-
-
-def _turned(op: Op, order: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the order of the axes behind an operation that may turn them."""
-    dims = (
-        [int(dim) for dim in op.note.split(",")]
-        if op.note and op.function in ("permute", "transpose")
-        else []
-    )
-    if op.function == "permute" and len(dims) == len(order):
-        return tuple(order[dim] for dim in dims)
-    if op.function == "transpose" and len(dims) == 2 and max(dims) < len(order):
-        turned = list(order)
-        turned[dims[0]], turned[dims[1]] = turned[dims[1]], turned[dims[0]]
-        return tuple(turned)
-    return order

@@ -123,7 +123,9 @@ def _add_feedforward(draft: Draft, base: str, block: Block, write: Write, axes: 
         if value is None:
             draft.lack(f"{base}.{name}", found.why_not or why[name])
         else:
-            draft.value(f"{base}.{name}", value, _wide(draft.trace, axes, value))
+            own = draft.orders.get(write.value, axes)
+            flat = tuple("pos" if axis.startswith("(") else axis for axis in own)
+            draft.value(f"{base}.{name}", value, _wide(draft.trace, flat, value))
 
 
 def _wide(trace: Trace, axes: Axes, value: int) -> Axes:
@@ -144,11 +146,20 @@ def _add_norms(draft: Draft, base: str, block: Block, axes: Axes) -> None:
     for place, one in enumerate(block.sums, 1):
         for norm in norms_reading(draft.trace, one.before, block.call):
             number += 1
+            _keep_order(draft, one.before, norm)
             _add_norm(draft, f"{base}.ln{number}.hook_normalized", norm, axes)
         for write in (write for write in one.writes if write.kind != "conv"):
             for call, _ in draft.trace.given_out.get(write.value, ()):
                 if is_norm(draft.trace, call) and draft.trace.within(call, block.call):
                     _add_norm(draft, f"{base}.ln{place}_post.hook_normalized", call, axes)
+
+
+def _keep_order(draft: Draft, value: int, norm: Call) -> None:
+    """A norm gives out its axes in the order in which it takes them."""
+    shape = draft.trace.values[value].shape
+    for given in norm.outputs.values():
+        if value in draft.orders and draft.trace.values[given].shape == shape:
+            draft.orders.setdefault(given, draft.orders[value])
 
 
 def _add_norm(draft: Draft, name: str, norm: Call, axes: Axes) -> None:

@@ -18,6 +18,7 @@ from anylens.anatomy.stream_axes import stream_axes
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.taps import module_tap, repeats, rule_for
 from anylens.anatomy.trace import Trace
+from anylens.anatomy.turns import turned_values
 from anylens.anatomy.watch_functions import uncalled
 from anylens.core.names import join, split_block
 
@@ -75,6 +76,7 @@ def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> Strea
     stream, prefix = named.stream, named.prefix
     axes = stream_axes(draft.trace, stream)
     draft.stream, draft.lead = stream.blocks[0].entered, None
+    draft.orders = turned_values(draft.trace, stream, axes)
     _add_beginning(draft, named, others, axes)
     for number, block in enumerate(stream.blocks):
         base = join(prefix, f"blocks.{number}")

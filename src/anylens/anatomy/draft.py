@@ -17,6 +17,9 @@ class Draft:
         self.absent: dict[str, str] = {}
         self.stream: int | None = None  # what enters the stream at hand: flattened shapes are read against it
         self.lead: Tap | None = None  # where that enters
+        self.orders: dict[
+            int, tuple[str, ...]
+        ] = {}  # the axes of values that a block turns, in their own order
         self.called: set[int] = set()  # the calls of functions whose points are added already
 
     def lack(self, name: str, why: str) -> None:
@@ -33,7 +36,8 @@ class Draft:
         if self.lead is not None and self.flattened(axes, value):
             self.unflattened(name, value, axes, (tap, reader))
             return
-        self.seen(name, value, self.in_windows(axes, value) or View(self.fit(axes, value)), (tap, reader))
+        view = self.turned(axes, value) or self.in_windows(axes, value) or View(self.fit(axes, value))
+        self.seen(name, value, view, (tap, reader))
 
     def seen(self, name: str, value: int, view: View, taps: tuple[Tap, Tap | None]) -> None:
         """Add a point with the view that its value is shown in."""
@@ -50,6 +54,23 @@ class Draft:
             return False
         shape, whole = self.trace.values[value].shape, self.trace.values[self.stream].shape
         return len(shape) == 2 and len(whole) == 3 and shape[0] == whole[0] * whole[1]
+
+    def turned(self, axes: Axes, value: int) -> View | None:
+        """Return the view of a value that a block turns, or has in another rank, on the way.
+
+        Axes in another order are turned back. Positions in one dimension stay there, since a run may have others.
+        """
+        own = self.orders.get(value, axes)
+        if own == axes or len(self.trace.values[value].shape) != len(own):
+            return None
+        flat = tuple("pos" if name.startswith("(") else name for name in own if name != "1")
+        if any(name.startswith("(") for name in own):
+            return View(flat) if len(flat) == len(own) and "batch" in flat else None
+        return (
+            View(axes, Layout(f"{' '.join(own)} -> {' '.join(axes)}"))
+            if sorted(flat) == sorted(axes)
+            else None
+        )
 
     def in_windows(self, axes: Axes, value: int) -> View | None:
         """Return the view that takes windows out of the batch, for a value of a stream that has them apart."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from anylens.anatomy.attention import Attention
 from anylens.anatomy.chains import Chain, container, find_chains
 from anylens.anatomy.joint import joint
+from anylens.anatomy.kept_size import without_shape_changes
 from anylens.anatomy.streams import Stream, guess_slots, read_stream
 from anylens.anatomy.trace import Trace
 from anylens.core.names import join
@@ -63,6 +64,7 @@ def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
             continue
         slots = chain.slots or guess_slots(trace, chain.calls[0])
         streams = joint([read_stream(trace, chain, slot, attention) for slot in slots])
+        streams = [without_shape_changes(trace, stream) for stream in streams]
         residual = [stream for stream in streams if stream.residual]
         residual.sort(key=lambda stream: -_sums(stream))
         if residual:
@@ -114,6 +116,8 @@ def _prefers_inner(outer: Stream, inner: Stream) -> bool:
     are what a block is made of, unless the outer stream breaks where the inner goes on. Blocks beside the outer
     stream, in what is written to it, are blocks if they add more often than it does.
     """
+    if inner.blocks[0].added_outside:  # the parts of a block, each added to its stream by the block
+        return False
     if not _on_path(outer, inner):
         return _sums(inner) > _sums(outer)
     if len(inner.blocks) > 1 and not _mixed(inner.chain) and _listed(inner):
@@ -156,7 +160,7 @@ def _siblings(trace: Trace, chosen: list[list[Stream]], attention: list[Attentio
         slot = slots.get(chain.calls[0].kind)
         if slot is None or _mixed(chain) or not chain.calls[0].path.rpartition(".")[2].isdigit():
             continue
-        stream = read_stream(trace, chain, slot, attention)
+        stream = without_shape_changes(trace, read_stream(trace, chain, slot, attention))
         if not any(_overlap(stream, other) for other in taken):
             found.append([stream])
     return found

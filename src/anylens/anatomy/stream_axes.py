@@ -1,7 +1,9 @@
 """The axes of a residual stream, read off the operations that take it."""
 
+from anylens.anatomy.paths import sources
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.trace import Op, Trace
+from anylens.anatomy.turns import order_between
 from anylens.anatomy.vocabulary import CONVOLUTIONS, HEAVY, NORMS
 from anylens.core.axes import Axes
 
@@ -22,7 +24,7 @@ def stream_axes(trace: Trace, stream: Stream) -> Axes:
         return ("d_model",) if len(shape) == 1 else ()
     if len(shape) == 4 and _in_windows(trace, stream, shape):
         return ("batch", "window", "pos", "d_model")
-    if _channels_first(trace, trace.ops[call.begin : call.end], shape):
+    if _channels_first(trace, trace.ops[call.begin : call.end], value):
         return ("batch", "channel", *space)
     if len(shape) == 3 and _positions_first(trace, stream, shape):
         return ("pos", "batch", "d_model")
@@ -47,16 +49,21 @@ def _in_windows(trace: Trace, stream: Stream, shape: tuple[int, ...]) -> bool:
     return bool(queries) and all(len(q) > 2 and q[0] == rows and q[-2] == shape[2] for q in queries)
 
 
-def _channels_first(trace: Trace, ops: tuple[Op, ...], shape: tuple[int, ...]) -> bool:
-    """Whether the first operation that looks at features finds them in dimension 1."""
+def _channels_first(trace: Trace, ops: tuple[Op, ...], value: int) -> bool:
+    """Whether the first operation that looks at features finds them in dimension 1 of a value, turned or not."""
+    shape = trace.values[value].shape
     for op in ops:
         if op.function in ("group_norm", "batch_norm"):
             return True
-        if op.function in CONVOLUTIONS:
-            source = trace.values[op.inputs[0]].shape
-            return source[1:2] == shape[1:2]
         if op.function in NORMS or op.function in HEAVY:
-            return False
+            order = order_between(trace, value, op.inputs[0])
+            if order is None and value not in sources(
+                trace, op.inputs[0], range(ops[0].number, op.number), [value]
+            ):
+                continue  # it embeds positions, or takes what else enters
+            if order is not None:
+                return order[1 if op.function in CONVOLUTIONS else -1] == "axis1"
+            return op.function in CONVOLUTIONS and trace.values[op.inputs[0]].shape[1:2] == shape[1:2]
     return False
 
 

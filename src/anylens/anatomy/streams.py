@@ -1,7 +1,7 @@
 """Residual streams: in each block, the cheapest path from what enters to what leaves, and what is added to it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,9 +62,7 @@ class Block:
     path: Path | None
     sums: tuple[Sum, ...]
     post_norms: tuple[Call, ...]  # the norms that stand on the stream itself
-    ends: tuple[int, int] | None = (
-        None  # the values it begins and ends with, where it joins what enters the block
-    )
+    ends: tuple[int, int] | None = None  # what it begins and ends with, where no argument is that
 
     @property
     def entered(self) -> int | None:
@@ -75,6 +73,11 @@ class Block:
     def left(self) -> int | None:
         """The value with which the stream ends in this block."""
         return self.ends[1] if self.ends else self.call.outputs.get(self.leave)
+
+    @property
+    def added_outside(self) -> bool:
+        """Whether whoever calls the block adds to the stream what the block gives out."""
+        return bool(self.sums) and self.sums[-1].op.call == self.call.parent
 
     @property
     def ops(self) -> range:
@@ -103,8 +106,11 @@ class Stream:
 
     @property
     def residual(self) -> bool:
-        """Whether at least half of the blocks add to it."""
-        return 2 * sum(bool(block.sums) for block in self.blocks) >= len(self.blocks)
+        """Whether at least half of the blocks add to it, or the caller adds what each of them gives out."""
+        outside = [block.added_outside for block in self.blocks]
+        return any(outside) == all(outside) and 2 * sum(bool(block.sums) for block in self.blocks) >= len(
+            self.blocks
+        )
 
 
 def read_stream(trace: Trace, chain: Chain, slot: tuple[Key, Key], attention: list[Attention]) -> Stream:
@@ -135,21 +141,51 @@ def _read_block(trace: Trace, call: Call, entry: Key, leave: Key, attention: lis
     path = None
     if start is not None and goal is not None and start != goal:
         path = cheapest(trace, start, goal, range(call.begin, call.end), CHEAP_LIMIT)
-    if path is None or any(_rescales(trace, call, step) for step in path.steps):
-        return Block(call, entry, leave, None, (), ())
     inside = [one for one in attention if trace.inside(one.second, call)]
+    if path is None:
+        return _added_behind(trace, call, (entry, leave), inside) or Block(call, entry, leave, None, (), ())
+    if any(_rescales(trace, call, step, path.values) for step in path.steps):
+        return Block(call, entry, leave, None, (), ())
     sums = tuple(_read_sums(trace, call, path, inside))
     norms = norms_on(trace, call, path) if sums else ()
     return Block(call, entry, leave, path, sums, norms)
 
 
-def _rescales(trace: Trace, call: Call, step: Step) -> bool:
-    """Whether a step multiplies by what a map computed: no sum holds on what a coupling or a gate rescales."""
+def _added_behind(
+    trace: Trace, call: Call, slot: tuple[Key, Key], attention: list[Attention]
+) -> Block | None:
+    """Read a block that gives out what it writes alone: whoever calls it adds that to what it took."""
+    entered, left = call.inputs.get(slot[0]), call.outputs.get(slot[1])
+    if entered is None or left is None:
+        return None
+    for op in trace.readers.get(left, ()):
+        taken = [behind_views(trace, value) for value in op.inputs]
+        if (
+            op.function not in ADDS
+            or op.note
+            or op.call != call.parent
+            or sorted(taken) != sorted([entered, left])
+        ):
+            continue
+        writes = tuple(_take_apart(trace, call, left, {entered}, attention))
+        path = Path((Step(op, entered, op.outputs[0]),), 0.0)
+        one = Sum(op, entered, op.outputs[0], writes)
+        return Block(call, *slot, path, (one,), (), (entered, op.outputs[0]))
+    return None
+
+
+def _rescales(trace: Trace, call: Call, step: Step, stream: Iterable[int]) -> bool:
+    """Whether a step multiplies by what a map computed: no sum holds on what a coupling or a gate rescales.
+
+    What is computed from the stream by no map is the stream's own size: a norm divides by that.
+    """
     if step.op.function not in ("mul", "div"):
         return False
     ops = range(call.begin, call.end)
     others = [value for value in step.op.inputs if value != step.source]
-    return any(op.function in HEAVY for value in others for op in ancestors(trace, value, ops).values())
+    return any(
+        op.function in HEAVY for value in others for op in ancestors(trace, value, ops, stream).values()
+    )
 
 
 def _read_sums(trace: Trace, call: Call, path: Path, attention: list[Attention]) -> Iterator[Sum]:

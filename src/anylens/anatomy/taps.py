@@ -80,6 +80,9 @@ def tap_for(trace: Trace, value: int) -> Tap | None:
         return op_tap(trace, Operand(op, "out", op.outputs.index(value)))
     if len(readers) == 1 and readers[0].call >= 0:
         return op_tap(trace, Operand(readers[0], "in", readers[0].inputs.index(value)))
+    for call, key in trace.taken_in.get(value, ()) if op is None else ():
+        if call.parent < 0:  # an input of the model, which several read
+            return module_tap(trace, call, "in", key)
     return None
 
 

@@ -100,6 +100,6 @@ def function_name(function: Callable[..., Any]) -> str:
 SILENT = frozenset(
     """shape size dim device dtype layout is_cuda requires_grad grad grad_fn is_leaf ndim numel nelement stride
     is_contiguous is_floating_point is_complex data_ptr get_device item tolist len bool element_size storage_offset
-    is_sparse is_quantized is_meta is_mps is_nested is_inference is_xpu names _version name format iter hash
+    is_sparse is_quantized is_meta is_mps is_nested is_inference is_xpu names _version _base name format iter hash
     untyped_storage""".split()
 )

@@ -1,6 +1,6 @@
 """Stream equations: the stream after an add is the stream before it plus what is written, and nothing else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -80,12 +80,13 @@ def add_up(subject: Subject, tally: Tally) -> None:
         if not _complete(subject, tally, way):
             continue
         behind = functions_behind(subject, tally, way)
-        exact += _follow(tally, way, (subject.values, behind), "")
+        exact += _follow(tally, way, (_alike(subject, way, subject.values), behind), "")
         try:
             values = _with_noise(subject, way)
         except Exception as error:
             tally.fail(way.base, f"with noise for its writes: {said(error)}")
             continue
+        values = _alike(subject, way, values)
         exact += _follow(tally, way, (values, behind), " once noise takes the place of what is written")
     if exact:
         tally.note(f"{exact} sums hold bit for bit, the others within {ONE[torch.float32]:g} (float32)")
@@ -156,6 +157,21 @@ def _follow(tally: Tally, way: Way, what: tuple[Values, Functions], when: str) -
     return exact
 
 
+def _alike(subject: Subject, way: Way, values: Mapping[str, torch.Tensor]) -> Values:
+    """Put a block's values in one order of axes, features last and positions in one dimension, where names differ."""
+    axes = {name: subject.by_name[name].axes for name in (*way.states, *way.writes, *way.norms)}
+    if len(set(axes.values())) == 1:
+        return dict(values)
+    return {name: _features_last(values[name], axes[name]) for name in axes if name in values}
+
+
+def _features_last(value: torch.Tensor, axes: tuple[str, ...]) -> torch.Tensor:
+    features = [number for number, axis in enumerate(axes) if axis in ("channel", "d_model")]
+    if len(features) != 1 or axes[:1] != ("batch",) or value.dim() < 3:
+        return value
+    return value.movedim(features[0], -1).flatten(1, -2)
+
+
 def _sum(values: Values, start: str, writes: list[str], after: torch.Tensor) -> torch.Tensor | None:
     """Add writes to a state, all in the shape of the state after; None if their sizes do not fit."""
     total = values[start]
@@ -182,10 +198,11 @@ def removed_writes(subject: Subject, tally: Tally) -> None:
         except Exception as error:
             tally.fail(way.base, f"with its writes set to zero: {said(error)}")
             continue
+        values = _alike(subject, way, cache)
         for starts, _, after in _steps(way):
-            befores = [cache[name] for name in starts]
+            befores = [values[name] for name in starts]
             befores = [behind[after](one) for one in befores] if after in behind else befores
-            alike = any(_equal(one, cache[after]) for one in befores)
+            alike = any(_equal(one, values[after]) for one in befores)
             tally.expect(alike, after, f"is not {starts[0]} when nothing is written in between")
 
 

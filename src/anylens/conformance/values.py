@@ -8,7 +8,7 @@ from anylens.anatomy.points import Point
 from anylens.conformance.compare import differences, gap, same_bits
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject, filled_memory, said
-from anylens.conformance.witness import Place, Sightings, Witness, place_of
+from anylens.conformance.witness import Place, Sightings, Witness, of_all, place_of
 from anylens.core.tree import leaves
 
 
@@ -19,10 +19,11 @@ def as_witnessed(subject: Subject, tally: Tally) -> None:
         seen = witnessed(subject, tally, set(places.values()))
         values, _ = subject.read_each(group)
         for name, value in values.items():
-            own = seen.get(places[name])
+            own, value = seen.get(places[name]), of_all(value)
             if own is None:
                 tally.fail(name, "no plain hook sees a tensor there")
                 continue
+            own = of_all(own)
             holds = same_bits(own, value) or _unwritten(subject, tally, name, places[name])
             tally.expect(holds, name, f"differs by {gap(own, value):.1e} from what a plain hook sees")
 
@@ -64,8 +65,10 @@ def at_blocks(subject: Subject, tally: Tally) -> None:
             (end, left, "leaves"),
         ):
             if name in subject.values:
+                value = subject.values[name]
+                given_out = side == "leaves" and _added(entered, left, value)  # its caller adds what it gives
                 tally.expect(
-                    _among(tensors, subject.values[name]),
+                    _among(tensors, value) or given_out,
                     name,
                     f"is none of the tensors whose way {side} call {block.turn} of {block.path}",
                 )
@@ -95,6 +98,12 @@ def _among(tensors: list[torch.Tensor], value: torch.Tensor) -> bool:
     pairs = [(one, other) for one in tensors for other in tensors if one is not other]
     fitting = [pair for pair in pairs if {one.dim() for one in pair} == {value.dim()}]
     return any(_end_to_end(pair, value) for pair in fitting)
+
+
+def _added(entered: list[torch.Tensor], left: list[torch.Tensor], value: torch.Tensor) -> bool:
+    """Whether a value is the sum of one tensor that enters and one that leaves."""
+    pairs = [(one, other) for one in entered for other in left if one.shape == other.shape == value.shape]
+    return any(same_bits(one + other, value) for one, other in pairs)
 
 
 def _end_to_end(pair: tuple[torch.Tensor, torch.Tensor], value: torch.Tensor) -> bool:
@@ -145,10 +154,13 @@ def _apart(subject: Subject, tally: Tally, group: list[Point]) -> None:
     sightings = Sightings()
     sightings.results = []
     with torch.no_grad(), sightings:
-        output, cache = subject.lens.run_with_cache(*args, points=[point.name for point in group], **kwargs)
+        output, captured = subject.lens.run_with_cache(
+            *args, points=[point.name for point in group], **kwargs
+        )
     held = [*subject.model.parameters(), *subject.model.buffers()]
     held += [tensor for _, tensor in leaves((args, kwargs, output))]
-    values = [tensor for _, tensor in leaves(dict(cache))]
+    cache = {name: of_all(value) for name, value in captured.items()}
+    values = list(cache.values())
     mine = {id(tensor) for tensor in values}
     taken = {memory(tensor) for tensor in (*held, *sightings.results) if id(tensor) not in mine}
     for name, value in cache.items():
