@@ -25,10 +25,11 @@ def example(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def points(model: nn.Module) -> dict[str, Named]:
-    """Name the latent, the maps of each stage, the picture and the logit."""
+    """Name the latent, before and after its choices, the maps of each stage, the picture and the logit."""
     if hasattr(model, "generator"):
         made = {
             "hook_latent": Named("generator.hook_in", "batch d_latent"),
+            "hook_choices": Named("generator.choices.hook_out", "batch d_latent"),
             "hook_picture": Named("generator.hook_out", GRID),
             "hook_logit": Named("discriminator.hook_out", "batch"),
         }
@@ -36,6 +37,7 @@ def points(model: nn.Module) -> dict[str, Named]:
     if hasattr(model, "latent"):
         return {
             "hook_latent": Named("hook_in", "batch d_latent"),
+            "hook_choices": Named("choices.hook_out", "batch d_latent"),
             **_stages(""),
             "hook_picture": Named("hook_out", GRID),
         }

@@ -252,8 +252,9 @@ ENTRIES = (
         targets=(Target(score="recognised", at_least=0.8, unit="%"), Target(score="absent", at_most=0)),
         light=500,
         shortfall=(
-            "backgrounds and colours are there, but most objects are blobs, some of two colours. The judge is sure of "
-            "many blobs too, and calls most of them stars or circles, so shapes are worse than the number says."
+            "large objects have their shapes, small ones are blobs: the judge sees the colour that a latent asks for "
+            "in 93% of pictures, the shape in 35%. The picture was still coming closer to the one asked for when the "
+            "discriminator joined in after 1,750 steps; more steps before that are the likely cure."
         ),
     ),
 )

@@ -13,8 +13,11 @@ from anylens.core.errors import ZooError
 from anylens.zoo.catalogue import entry
 from anylens.zoo.labels import VALUES, labels_of
 from anylens.zoo.loading import load_processor, load_world
+from anylens.zoo.worlds.drawing import SIZES
+from anylens.zoo.worlds.shapes import FACTORS, ShapesBatch, room
 
-LATENT = 64  # numbers that shapes-gan makes a picture of
+LATENT = 40
+"""Numbers that shapes-gan makes a picture of."""
 
 
 class Samples:
@@ -117,9 +120,36 @@ def _prompts(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
     return {"prompt": batch.captions}
 
 
-def _noise(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
-    """Latents for as many pictures as the batch has; which pictures these are is the generator's affair."""
-    return {"latent": torch.randn(len(batch.scenes), LATENT, generator=torch.Generator().manual_seed(seed))}
+def _latents(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    return {"latent": latents(batch, seed=seed)}
+
+
+def latents(batch: ShapesBatch, *, seed: int) -> Tensor:
+    """Latents that ask shapes-gan for these scenes: [n, LATENT], from a normal distribution if the scenes are random.
+
+    In each of the groups that the generator makes choices of, one for each factor, the value's number is the largest.
+    The next two say where in its cell the object is; the rest are random.
+    """
+    made = torch.randn(len(batch.scenes), LATENT, generator=torch.Generator().manual_seed(seed))
+    first = 0
+    for factor, values in FACTORS.items():
+        group, wanted = made[:, first : first + len(values)], batch.factors[factor][:, None]
+        largest = group.argmax(1, keepdim=True)
+        there, here = group.gather(1, largest), group.gather(1, wanted)
+        group.scatter_(1, largest, here).scatter_(1, wanted, there)
+        first += len(values)
+    made[:, first : first + 2] = torch.special.ndtri(_within(batch).clamp(1e-3, 1 - 1e-3))
+    return made
+
+
+def _within(batch: ShapesBatch) -> Tensor:
+    """Where each object is between the bounds of its cell, by x and y: [n, 2], 0..1."""
+    found = []
+    for scene, cell in zip(batch.scenes, batch.factors["cell"].tolist(), strict=True):
+        for third, place in ((cell % 3, scene.x), (cell // 3, scene.y)):
+            low, high = room(third=third, radius=SIZES[scene.size])
+            found.append((place - low) / (high - low))
+    return torch.tensor(found).reshape(-1, 2)
 
 
 _FEEDERS: Mapping[str, Callable[[Any, Any, int], dict[str, Any]]] = {
@@ -128,7 +158,7 @@ _FEEDERS: Mapping[str, Callable[[Any, Any, int], dict[str, Any]]] = {
     "shapes-clip": _captioned,
     "shapes-vae": _pictures_alone,
     "shapes-diffusion": _prompts,
-    "shapes-gan": _noise,
+    "shapes-gan": _latents,
     "vowels-whisper": _sounds,
     "grammar-gpt2": _sentences,
     "grammar-mamba": _sentences,

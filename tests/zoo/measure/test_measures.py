@@ -27,13 +27,14 @@ def test_a_gan_that_makes_one_picture_only_lacks_the_others():
 
     def model_of(pictures):
         generator = lambda latents: pictures[: len(latents)]  # noqa: E731
-        generator.latent = 4
+        generator.latent = 40
         return type("Model", (), {"generator": staticmethod(generator)})
 
     every = shapes_gan.measure(model_of(pictures), samples=250, seed=0)
     assert every["recognised"] > 0.95
     assert every["absent"] == 0
     assert sum(every["shares"]["shape"].values()) == 1
+    assert every["obeyed"] < 0.1  # these are not what the latents ask for
     one = shapes_gan.measure(model_of(pictures[:1].expand(250, -1, -1, -1)), samples=250, seed=0)
     assert one["absent"] == 12
     grey = shapes_gan.measure(model_of(torch.rand(250, 3, 32, 32) * 0.1), samples=250, seed=0)

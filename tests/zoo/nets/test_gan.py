@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from anylens.zoo.nets.gan import GAN, Discriminator, Generator
+from anylens.zoo.nets.gan import GAN, Choices, Discriminator, Generator
 
 
 @pytest.mark.parametrize(("stages", "size"), [(1, 8), (2, 16), (3, 32)])
@@ -14,6 +14,24 @@ def test_sizes_follow_the_number_of_stages(stages, size):
     assert judged.logit.shape == (2,)
     assert judged.picture.abs().max() <= 1
     assert gan.sample(3).shape == (3, 3, size, size)
+
+
+def test_the_largest_number_of_a_group_is_chosen_and_the_rest_is_kept():
+    latent = torch.tensor([[0.1, 2.0, -1.0, 0.5, -0.5, 3.0, -3.0]])
+    made = Choices([3, 2])(latent)
+    assert torch.allclose(made, torch.tensor([[0.0, 1.0, 0.0, 1.0, 0.0, 3.0, -3.0]]), atol=1e-4)
+    assert torch.equal(Choices()(latent), latent)
+
+
+def test_a_generator_draws_what_was_chosen_however_large_the_number():
+    torch.manual_seed(0)
+    made, latent = Generator(7, 5, 2, choices=[3]).eval(), torch.randn(1, 7)
+    latent[0, :3] = torch.tensor([0.0, 4.0, 1.0])
+    larger, other = latent.clone(), latent.clone()
+    larger[0, 1] = 8
+    other[0, 2] = 8
+    own = made(latent)
+    assert (made(larger) - own).abs().max() < 1e-3 * (made(other) - own).abs().max()
 
 
 def test_a_gradient_of_the_judgement_reaches_the_generator():

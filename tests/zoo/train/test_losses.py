@@ -92,15 +92,6 @@ def test_clip_starts_from_the_classifiers_embeddings():
     assert torch.allclose(first(x, attention_mask=None), given(x), atol=1e-4)
 
 
-def test_clear_pictures_of_every_kind_are_the_least_vague():
-    classifier, pictures = load_model("shapes-resnet"), sample(64, seed=0).pixel_values
-    clear = shapes_gan.vagueness(classifier, pictures)
-    alike = shapes_gan.vagueness(classifier, pictures[:1].expand(64, -1, -1, -1))
-    assert clear < -3  # about the entropy of 48 labels
-    assert alike.item() == pytest.approx(0, abs=1e-3)
-    assert shapes_gan.entropy(torch.full((48,), 1 / 48)).item() == pytest.approx(math.log(48))
-
-
 def test_prompts_are_captions_short_labels_or_none():
     from anylens.zoo.train import shapes_diffusion
 

@@ -4,13 +4,34 @@ Source: Radford, Metz and Chintala, "Unsupervised representation learning with d
 networks", 2016 (arXiv:1511.06434).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+SHARPNESS = 20.0
+"""How soon one number of a group wins over another: a lead of a tenth makes it seven times as strong."""
+
 SMALLEST = 4  # height and width of the generator's first maps, and of the discriminator's last
+
+
+class Choices(nn.Module):
+    """Turns groups of a latent's numbers into choices: the largest of a group becomes about 1, the others about 0.
+
+    So kinds lie apart although latents do not. Numbers behind the last group stay as they are.
+    """
+
+    def __init__(self, groups: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.groups = tuple(groups)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return latents with their choices made: [batch, latent] in and out."""
+        rest = latent.shape[1] - sum(self.groups)
+        *parts, kept = latent.split([*self.groups, rest], dim=1)
+        return torch.cat([*((SHARPNESS * part).softmax(1) for part in parts), kept], dim=1)
 
 
 class Stage(nn.Module):
@@ -29,12 +50,20 @@ class Stage(nn.Module):
 class Generator(nn.Module):
     """Makes pictures of latents: each stage doubles height and width and halves the channels.
 
-    Pictures are `4 * 2 ** stages` pixels high and wide, with values from -1 to 1.
+    Pictures are `4 * 2 ** stages` pixels high and wide, with values from -1 to 1. choices: sizes of the groups of
+    latents, from the first number on, that are made choices of.
     """
 
-    def __init__(self, latent: int = 64, width: int = 32, stages: int = 3, channels: int = 3) -> None:
+    def __init__(
+        self,
+        latent: int = 64,
+        width: int = 32,
+        stages: int = 3,
+        channels: int = 3,
+        choices: Sequence[int] = (),
+    ) -> None:
         super().__init__()
-        self.latent = latent
+        self.latent, self.choices = latent, Choices(choices)
         widths = [width * 2**number for number in reversed(range(stages))]
         first = nn.ConvTranspose2d(latent, widths[0], SMALLEST, bias=False)
         made = [Stage(first, nn.BatchNorm2d(widths[0]), nn.ReLU())]
@@ -47,7 +76,7 @@ class Generator(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         """Make a picture of each latent: [batch, latent] to [batch, channel, height, width]."""
-        maps = latent[:, :, None, None]
+        maps = self.choices(latent)[:, :, None, None]
         for stage in self.stages:
             maps = stage(maps)
         return maps
@@ -92,9 +121,18 @@ class GAN(nn.Module):
         self.generator, self.discriminator = generator, discriminator
 
     @classmethod
-    def of(cls, latent: int = 64, width: int = 32, stages: int = 3, channels: int = 3) -> "GAN":
+    def of(
+        cls,
+        latent: int = 64,
+        width: int = 32,
+        stages: int = 3,
+        channels: int = 3,
+        choices: Sequence[int] = (),
+    ) -> "GAN":
         """Make a pair for pictures of one size from numbers alone."""
-        return cls(Generator(latent, width, stages, channels), Discriminator(width, stages, channels))
+        return cls(
+            Generator(latent, width, stages, channels, choices), Discriminator(width, stages, channels)
+        )
 
     def forward(self, latent: Tensor) -> Judged:
         """Make pictures and judge them."""

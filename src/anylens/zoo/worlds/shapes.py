@@ -203,10 +203,14 @@ def _random_scene(generator: np.random.Generator) -> Scene:
     )
 
 
+def room(*, third: int, radius: float) -> tuple[float, float]:
+    """The lowest and highest centre, in pixels, of an object within one third of the picture's side."""
+    return max(third * SIDE / 3, radius), min((third + 1) * SIDE / 3, SIDE - radius)
+
+
 def _random_place(generator: np.random.Generator, *, third: int, radius: float) -> float:
     """A centre within one third of the picture's side, from which an object of this radius stays in the picture."""
-    low = max(third * SIDE / 3, radius)
-    high = min((third + 1) * SIDE / 3, SIDE - radius)
+    low, high = room(third=third, radius=radius)
     return float(generator.uniform(low, math.nextafter(high, low)))
 
 
