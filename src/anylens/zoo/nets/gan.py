@@ -76,7 +76,7 @@ class Generator(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         """Make a picture of each latent: [batch, latent] to [batch, channel, height, width]."""
-        maps = self.choices(latent)[:, :, None, None]
+        maps: Tensor = self.choices(latent)[:, :, None, None]
         for stage in self.stages:
             maps = stage(maps)
         return maps

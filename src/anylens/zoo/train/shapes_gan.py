@@ -8,6 +8,8 @@ adversarial networks", 2017 (arXiv:1611.07004).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.func import functional_call
@@ -23,7 +25,7 @@ BATCH = 32
 PICTURES = 16384
 """How many pictures are drawn before the training, which takes each many times."""
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "latent": LATENT,
     "width": 32,
     "stages": 3,
@@ -54,11 +56,12 @@ def train(plan: Plan) -> Trained:
     def loss_at(step: int) -> Tensor:
         rows = torch.randint(PICTURES, (BATCH,))
         made = model.generator(asked[rows])
-        loss = LIKE * (made - pictures[rows]).square().mean()
+        loss: Tensor = LIKE * (made - pictures[rows]).square().mean()
         if step < ALONE * plan.steps:
             return loss
         others = pictures[torch.randint(PICTURES, (BATCH,))]
-        return loss + loss_of(model.discriminator, noisy(others), noisy(made))
+        both: Tensor = loss + loss_of(model.discriminator, noisy(others), noisy(made))
+        return both
 
     outcome = fit(model, loss_at, plan)
     return Trained(model=model, seconds=outcome.seconds, config=dict(SIZES))
