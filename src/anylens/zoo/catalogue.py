@@ -253,8 +253,8 @@ ENTRIES = (
         light=500,
         shortfall=(
             "large objects have their shapes, small ones are blobs: the judge sees the colour that a latent asks for "
-            "in 95% of pictures, the shape in 51%. Four times as many steps brought it there from 67% recognised and 35% of "
-            "shapes; a wider generator is the likely cure."
+            "in 95% of pictures, the shape in 51%. Four times as many steps brought it there, from 67% recognised and "
+            "35% of shapes; a wider generator is the likely cure."
         ),
     ),
 )
