@@ -6,7 +6,7 @@ import torch
 import anylens
 from anylens.analysis.ablation import ablation_sweep, mean_of, resampled
 from anylens.analysis.metrics import logit_difference
-from anylens.analysis.sweeping.cells import Windows
+from anylens.analysis.sweeping import Windows
 from anylens.core.errors import AxisError
 
 POINT = "blocks.1.attn.hook_z"

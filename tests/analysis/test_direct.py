@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import anylens
+from anylens.analysis.contributions import Direction
 from anylens.analysis.direct import direct_attribution
 from anylens.analysis.streams.carries import find_carry, frozen
-from anylens.analysis.streams.contributions import Direction
 from anylens.core.errors import AbsentPointError, AnatomyError, AxisError, RunError, ShapeError
 from anylens.zoo.worlds.lexicon import PEOPLE, VERBS
 from tests.analysis.planted import planted

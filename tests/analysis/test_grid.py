@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from anylens.analysis.sweeping.grid import Grid
+from anylens.analysis.grid import Grid
 from anylens.core.errors import AxisError, MissingExtraError, RunError
 
 COORDINATES = {"row": (0, 1), "layer": (0, 1), "pos": (0, (1, 2), (3, 5))}

@@ -9,7 +9,7 @@ import anylens
 from anylens.analysis.ablation import ablation_sweep
 from anylens.analysis.metrics import distance, logit_difference, region
 from anylens.analysis.patching import patching_sweep
-from anylens.analysis.sweeping.cells import Windows
+from anylens.analysis.sweeping import Windows
 from anylens.zoo.feeding import Samples
 from anylens.zoo.worlds.shapes import Scene, ShapesBatch
 

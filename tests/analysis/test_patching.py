@@ -8,8 +8,7 @@ import torch
 import anylens
 from anylens.analysis.metrics import logit_difference
 from anylens.analysis.patching import patching_sweep
-from anylens.analysis.sweeping.cells import Windows
-from anylens.analysis.sweeping.subject import Settings
+from anylens.analysis.sweeping import Settings, Windows
 from anylens.core.errors import AxisError, EditError, ShapeError, UnknownPointError
 
 POINTS = "blocks.*.hook_resid_pre"

@@ -6,7 +6,7 @@ import torch
 import anylens
 from anylens.analysis.metrics import logit_difference
 from anylens.analysis.paths import Paths, path_patching
-from anylens.analysis.sweeping.subject import Settings
+from anylens.analysis.sweeping import Settings
 from anylens.core.errors import EditError, UnknownPointError
 from tests.analysis.planted import D_HEAD, planted
 

@@ -10,8 +10,7 @@ from torch import nn
 import anylens
 from anylens.analysis.metrics import region
 from anylens.analysis.patching import patching_sweep
-from anylens.analysis.sweeping import sweep
-from anylens.analysis.sweeping.subject import Settings
+from anylens.analysis.sweeping import Settings, sweep
 from tests.analysis.planted import planted
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import anylens
+from anylens.analysis.contributions import Direction
 from anylens.analysis.direct import direct_attribution
 from anylens.analysis.directions import random_like
 from anylens.analysis.probes import Fitting, probe
-from anylens.analysis.streams.contributions import Direction
 from anylens.core.errors import AxisError, ShapeError
 from anylens.harvest import collect
 from anylens.store.rows import Rows

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anylens.analysis.grid import Grid
 from anylens.analysis.sweeping.cells import Over
 from anylens.analysis.sweeping.content import Content, kept
-from anylens.analysis.sweeping.grid import Grid
 from anylens.analysis.sweeping.subject import DEFAULT, Metric, Settings, Subject
 from anylens.analysis.sweeping.sweep import How, Task, sweep
 from anylens.anatomy.points import Point

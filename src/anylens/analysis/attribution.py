@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anylens.analysis.grid import Grid
 from anylens.analysis.sweeping.cells import Over, cells_of
-from anylens.analysis.sweeping.grid import Grid
 from anylens.analysis.sweeping.subject import DEFAULT, Metric, Settings, Subject, expect_alike
 from anylens.analysis.sweeping.sweep import How, Task
 from anylens.anatomy.points import Point

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anylens.analysis.contributions import DirectAttribution, Direction, Part
 from anylens.analysis.streams.carries import Carry
-from anylens.analysis.streams.contributions import DirectAttribution, Direction, Part
 from anylens.analysis.streams.ends import Head, end_points, final_norm, head_of
 from anylens.analysis.streams.parts import (
     StreamParts,

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from anylens.analysis.grid import Grid
 from anylens.analysis.sweeping.cells import Over
 from anylens.analysis.sweeping.content import kept
-from anylens.analysis.sweeping.grid import Grid
 from anylens.analysis.sweeping.subject import DEFAULT, Metric, Settings, Subject, expect_alike
 from anylens.analysis.sweeping.sweep import How, Task, names_of, sweep
 from anylens.lens import Lens

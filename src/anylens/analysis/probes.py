@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anylens.analysis import probe_fits
+from anylens.analysis.grid import Grid, Label
 from anylens.analysis.probe_fits import PLAIN, Cell, Fitting
-from anylens.analysis.sweeping.grid import Grid, Label
 from anylens.core.errors import AxisError, ShapeError
 from anylens.core.progress import Progress
 from anylens.store.rows import Rows

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from anylens.analysis.sweeping.grid import Grid, Label
+from anylens.analysis.grid import Grid, Label
 from anylens.core.errors import ShapeError
 from anylens.store.rows import Rows
 

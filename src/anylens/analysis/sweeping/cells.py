@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Size, Tensor
 
-from anylens.analysis.sweeping.grid import Grid, Label
+from anylens.analysis.grid import Grid, Label
 from anylens.anatomy.points import Point
 from anylens.core.errors import AxisError, EditError
 from anylens.running.interventions import Index

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anylens.analysis.grid import Grid
 from anylens.analysis.sweeping.cells import Cell, Over, cells_of
 from anylens.analysis.sweeping.content import Content, fitted
-from anylens.analysis.sweeping.grid import Grid
 from anylens.analysis.sweeping.prefix import Prefix, base_of, prefix_of
 from anylens.analysis.sweeping.subject import Metric, Settings, Subject
 from anylens.anatomy.points import Point

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from anylens.analysis.grid import Grid
 from anylens.analysis.metrics import logit_difference
 from anylens.analysis.patching import patching_sweep
 from anylens.analysis.sweeping.cells import Over
-from anylens.analysis.sweeping.grid import Grid
 from anylens.lens import Lens
 from anylens.report.tour.material import Material, Pictures
 
