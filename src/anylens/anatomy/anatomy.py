@@ -11,7 +11,7 @@ from anylens.anatomy.points import Point, Rule
 from anylens.core.errors import AnatomyError
 from anylens.core.tree import Key
 
-FORMAT = 4  # of the JSON that an anatomy is kept as
+FORMAT = 5  # of the JSON that an anatomy is kept as
 
 
 @dataclass(frozen=True)

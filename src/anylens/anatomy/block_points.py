@@ -123,9 +123,7 @@ def _add_feedforward(draft: Draft, base: str, block: Block, write: Write, axes: 
         if value is None:
             draft.lack(f"{base}.{name}", found.why_not or why[name])
         else:
-            own = draft.orders.get(write.value, axes)
-            flat = tuple("pos" if axis.startswith("(") else axis for axis in own)
-            draft.value(f"{base}.{name}", value, _wide(draft.trace, flat, value))
+            draft.value(f"{base}.{name}", value, _wide(draft.trace, draft.inside(write.value, axes), value))
 
 
 def _wide(trace: Trace, axes: Axes, value: int) -> Axes:

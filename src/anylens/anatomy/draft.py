@@ -72,6 +72,12 @@ class Draft:
             else None
         )
 
+    def inside(self, value: int, axes: Axes) -> Axes:
+        """Return the axes, in its own order, of a value that a block turns; positions in one dimension are `pos`."""
+        own = self.orders.get(value, axes)
+        flat = tuple("pos" if name.startswith("(") else name for name in own)
+        return flat if "batch" in flat else axes
+
     def in_windows(self, axes: Axes, value: int) -> View | None:
         """Return the view that takes windows out of the batch, for a value of a stream that has them apart."""
         if self.stream is None or self.lead is None or axes[:2] != ("batch", "window"):
