@@ -8,7 +8,7 @@ WORKERS ?= 2
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types pytest wide format bench coverage check-models compare-saelens zoo zoo-check clean
+.PHONY: help setup demo test lint types pytest wide format bench coverage check-models compare-saelens zoo zoo-check saes saes-check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ zoo: $(READY) ## train the zoo's models anew, hours on two cores; ARGS="NAME ...
 
 zoo-check: $(READY) ## measure every model that ships; writes their cards and docs/zoo.md
 	@$(BIN)/python -m anylens.zoo.check --record --page docs/zoo.md $(ARGS)
+
+saes: $(READY) ## train the zoo's autoencoders anew, minutes each; ARGS="NAME ..." trains those
+	@$(BIN)/python -m tools.saes train $(ARGS)
+
+saes-check: $(READY) ## measure the autoencoders that ship; writes their cards and docs/saes.md
+	@$(BIN)/python -m tools.saes check $(ARGS)
 
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .venv-saelens .pytest_cache .ruff_cache .mypy_cache build dist

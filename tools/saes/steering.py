@@ -1,0 +1,110 @@
+"""How often one feature makes outputs show another value: chosen on some samples, counted on others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import anylens
+from anylens.lens import Lens
+from anylens.sae.base import Sae
+from anylens.sae.truth import auroc, steered
+from tools.saes.measuring import Scored
+from tools.saes.recipes import Recipe
+from tools.saes.tasks.task import Factors, Task
+
+CANDIDATES, RANDOM = 2, 2  # features that are tried for a value; features that are the control
+CHOICE, COUNT = 3, 4  # seeds of the samples to choose on and to count on
+
+
+@dataclass(frozen=True)
+class Success:
+    """What steering towards one value did.
+
+    Attributes:
+        factor, value: what was steered towards.
+        feature, strength: chosen on other samples; the strength is in multiples of the feature's large activations.
+        changed, kept: as `anylens.sae.truth.Steered` has them.
+        control: the share changed to this value by random active features of the same strength.
+    """
+
+    factor: str
+    value: int
+    feature: int
+    strength: float
+    changed: float
+    kept: float
+    control: float
+
+
+class Steering:
+    """A model whose outputs are steered, and judged."""
+
+    def __init__(self, recipe: Recipe, lens: Lens, task: Task, sae: Sae, scores: Scored) -> None:
+        """Take features and their large activations from rows whose truth is known; not those that are counted."""
+        self.recipe, self.lens, self.task, self.sae, self.scores = recipe, lens, task, sae, scores
+        self.large = _large(scores.acts)
+
+    def successes(self, samples: tuple[int, int]) -> list[Success]:
+        """Return for every value of the steered factors what its best feature did."""
+        choice = self.task.trials(samples[0], seed=CHOICE)
+        count = self.task.trials(samples[1], seed=COUNT)
+        plain = self._shown(choice), self._shown(count)
+        return [
+            self._success(factor, int(value), (choice, count), plain)
+            for factor in self.recipe.steered
+            for value in self.scores.labels[factor].unique()
+            if value >= 0
+        ]
+
+    def _success(
+        self, factor: str, value: int, trials: tuple[Any, Any], plain: tuple[Factors, Factors]
+    ) -> Success:
+        tried = []
+        for feature in self._candidates(factor, value):
+            for strength in self.recipe.strengths:
+                after = self._shown(trials[0], feature, strength)
+                done = steered(plain[0], after, factor, value)
+                tried.append((done.changed + done.kept, feature, strength))
+        _, feature, strength = max(tried)
+        done = steered(plain[1], self._shown(trials[1], feature, strength), factor, value)
+        control = [
+            steered(plain[1], self._shown(trials[1], other, strength), factor, value).changed
+            for other in self._random(feature, value)
+        ]
+        return Success(factor, value, feature, strength, done.changed, done.kept, sum(control) / len(control))
+
+    def _shown(self, trials: Sequence[Any], feature: int | None = None, strength: float = 0.0) -> Factors:
+        """Run the model on trials, steered along a feature if there is one, and return what its outputs show."""
+        hooks = {}
+        if feature is not None:
+            push = anylens.steer(self.sae.feature(feature), strength * float(self.large[feature]))
+            hooks = {self.recipe.point: push.on(**self.recipe.at)}
+        with self.lens.hooks(hooks):
+            parts = [self.task.shown(trials[number]) for number in range(len(trials))]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _candidates(self, factor: str, value: int) -> list[int]:
+        label = self.scores.labels[factor]
+        known = label >= 0
+        found = auroc(self.scores.acts[known], label[known] == value)
+        return found.nan_to_num(0).topk(CANDIDATES).indices.tolist()
+
+    def _random(self, but: int, seed: int) -> list[int]:
+        """Return features that are active somewhere, other than one."""
+        active = (self.large > 0).nonzero().flatten()
+        active = active[active != but]
+        order = torch.randperm(len(active), generator=torch.Generator().manual_seed(seed))
+        return active[order[:RANDOM]].tolist()
+
+
+def _large(acts: Tensor) -> Tensor:
+    """Return the 95th percentile of each feature's activations where it is active, 0 where it never is: `[F]`."""
+    found = torch.zeros(acts.shape[1])
+    for feature, column in enumerate(acts.T):
+        active = column[column > 0]
+        if len(active):
+            found[feature] = active.quantile(0.95)
+    return found

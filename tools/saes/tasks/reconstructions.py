@@ -1,0 +1,36 @@
+"""Autoencoders of pictures: `shapes-vit` judges what they give back."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anylens.zoo.measure.judge import judged
+from tools.saes.tasks.task import Factors, Task, index_of
+
+CELLS = 8  # along each side of the maps
+ALONE = 0.9  # of a cell's area
+
+
+def seen(pixels: Tensor, values: Any) -> Factors:
+    """Return what the judge sees in pictures of -1..1."""
+    verdict = judged((pixels / 2 + 0.5).clamp(0, 1))
+    return {
+        "colour": index_of(values["colour"], verdict.colours),
+        "shape": index_of(values["shape"], verdict.shapes),
+    }
+
+
+class Reconstructions(Task):
+    """Gives a picture back."""
+
+    def truth(self, inputs: Any, number: int) -> Factors:
+        """Return what lies under each cell of the maps, where it is almost one thing alone."""
+        return inputs.truth(number).positions(patch=32 // CELLS, least=ALONE)
+
+    @torch.no_grad()
+    def shown(self, given: Any) -> Factors:
+        return seen(self.lens.model(**given).sample, self.values)
+
+    def loss(self, output: Any, given: Any) -> Tensor:
+        return (output.sample - given["sample"]).square().mean()

@@ -1,0 +1,57 @@
+"""What all tasks share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from anylens.lens import Lens
+from anylens.running.choice import Choice
+from anylens.zoo.feeding import Samples
+from anylens.zoo.worlds import shapes
+
+Factors = dict[str, Tensor]  # factor -> [output] or [sample, *position] int, -1 where there is none
+
+
+class Task(ABC):
+    """A model at work: inputs, the truth of its rows, and a judge of its outputs who does not know the autoencoder.
+
+    Attributes:
+        values: what the values of each factor are called.
+        size: samples of an input.
+        steps: which steps of a run become rows; None for one forward.
+    """
+
+    values: ClassVar[Mapping[str, tuple[str, ...]]] = shapes.FACTORS
+    size: ClassVar[int] = 64
+    steps: ClassVar[Choice] = None
+
+    def __init__(self, model: str, lens: Lens) -> None:
+        self.model, self.lens = model, lens
+
+    def inputs(self, samples: int, *, seed: int, split: str) -> Sequence[Any]:
+        """Return inputs of a split, each a batch."""
+        return Samples(self.model, samples, batch=self.size, seed=seed, split=split)
+
+    @abstractmethod
+    def truth(self, inputs: Any, number: int) -> Factors:
+        """Return what is true of input `number`: of each sample `[n]`, or of each position `[n, *position]`."""
+
+    @abstractmethod
+    def shown(self, given: Any) -> Factors:
+        """Run the model on an input and return what its outputs show, `[n]` each."""
+
+    @abstractmethod
+    def loss(self, output: Any, given: Any) -> Tensor:
+        """Return what the model's output costs."""
+
+    def trials(self, samples: int, *, seed: int) -> Sequence[Any]:
+        """Return inputs to steer."""
+        return self.inputs(samples, seed=seed, split="held_out")
+
+
+def index_of(values: Sequence[str], found: Sequence[str | None]) -> Tensor:
+    """Return the numbers of values, -1 for what is none of them."""
+    return torch.tensor([values.index(one) if one in values else -1 for one in found])

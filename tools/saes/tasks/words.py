@@ -1,0 +1,79 @@
+"""Language models of the grammar: the verb that they expect next is the judge."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from anylens.zoo.worlds.grammar import FACTORS, WORD_FACTORS, sample
+from anylens.zoo.worlds.lexicon import BEGIN, VOCABULARY, WORDS
+from tools.saes.tasks.task import Factors, Task
+
+NAMED = ("number", "tense", "topic")
+LIKELY = 0.5  # a verb must be expected at least so much for a verdict
+FIRST_WORDS = (2, 3, 4, 5)  # words of the beginnings that are steered
+
+
+class Words(Task):
+    """Goes on with sentences."""
+
+    values: ClassVar[Mapping[str, tuple[str, ...]]] = {**WORD_FACTORS, **FACTORS}
+
+    def inputs(self, samples: int, *, seed: int, split: str) -> Any:
+        return _Copied(super().inputs(samples, seed=seed, split=split))
+
+    def truth(self, inputs: Any, number: int) -> Factors:
+        """Return the role of each token's word and, where a verb comes next, what is settled of the sentence."""
+        batch = inputs.samples.truth(number)
+        role = batch.positions()["role"]
+        before_verb = role.roll(-1, 1) == self.values["role"].index("verb")
+        settled = {name: value.where(before_verb, -1) for name, value in batch.settled().items()}
+        return {"role": role, **settled}
+
+    def trials(self, samples: int, *, seed: int) -> Any:
+        """Return beginnings of sentences after which a verb comes, those of one length together."""
+        found: dict[int, list[list[int]]] = {length: [] for length in FIRST_WORDS}
+        for sentence in sample(16 * samples, seed=seed, split="held_out").sentences:
+            place = next(n for n, word in enumerate(sentence.words) if WORDS[word].role == "verb")
+            if place in found and len(found[place]) < samples // len(FIRST_WORDS):
+                found[place].append([VOCABULARY.index(word) for word in (BEGIN, *sentence.words[:place])])
+        return [{"input_ids": torch.tensor(rows)} for rows in found.values() if rows]
+
+    @torch.no_grad()
+    def shown(self, given: Any) -> Factors:
+        """Return number, tense and topic of the verbs that are likeliest next, by the sum over verbs of each value."""
+        chances = self.lens.model(**given).logits[:, -1].softmax(-1)
+        verbs = torch.tensor([text in WORDS and WORDS[text].role == "verb" for text in VOCABULARY])
+        expected = chances[:, verbs].sum(-1) > LIKELY
+        return {name: self._likeliest(name, chances * verbs).where(expected, -1) for name in NAMED}
+
+    def _likeliest(self, factor: str, chances: Tensor) -> Tensor:
+        values = self.values[factor]
+        shows = torch.tensor(
+            [
+                [text in WORDS and getattr(WORDS[text], factor) == value for text in VOCABULARY]
+                for value in values
+            ]
+        )
+        found = chances @ shows.float().T
+        return found.argmax(-1).where(found.sum(-1) > LIKELY / 2, -1)
+
+    def loss(self, output: Any, given: Any) -> Tensor:
+        return output.loss
+
+
+class _Copied:
+    """Sentences that are to be predicted from themselves."""
+
+    def __init__(self, samples: Any) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> Any:
+        if number >= len(self):
+            raise IndexError(number)
+        given = self.samples[number]
+        return {**given, "labels": given["input_ids"].masked_fill(given["attention_mask"] == 0, -100)}
