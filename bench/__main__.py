@@ -6,7 +6,7 @@ import json
 
 import torch
 
-from bench import lens, start, sweep
+from bench import lens, saes, start, sweep
 from bench.pairs import show
 
 
@@ -20,6 +20,7 @@ def main() -> None:
     found = [*lens.rows(arguments.rounds), start.row(max(3, arguments.rounds // 3))]
     swept = list(sweep.rows(max(3, arguments.rounds // 5)))
     found += [row for row, _ in swept]
+    found += saes.rows(max(3, arguments.rounds // 3))
     print(f"medians over {arguments.rounds} rounds, {arguments.threads} threads, torch {torch.__version__}\n")
     print(show(found))
     print("\nWhere a sweep's time goes:", *(f"\n- {where}" for _, where in swept))
