@@ -15,6 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (FACE,),
     ("report",),
     ("features",),
+    ("tasks",),
     ("sae_loading",),
     ("analysis", "sae", "conformance"),
     ("harvest",),
@@ -29,7 +30,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 # Parts outside the layers: whom they may import. Only what ALSO names may import them.
 APART: Mapping[str, frozenset[str]] = {"zoo": frozenset({"core"})}
 # (who, whom): imports that are allowed though the layers would forbid them.
-ALSO = frozenset({("cli", "zoo"), ("loading", "zoo"), ("sae_loading", "zoo"), ("__main__", "cli")})
+ALSO = frozenset(
+    {("cli", "zoo"), ("tasks", "zoo"), ("loading", "zoo"), ("sae_loading", "zoo"), ("__main__", "cli")}
+)
 
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 

@@ -11,11 +11,12 @@ from anylens.sae.base import Sae
 from anylens.sae.files import WEIGHTS, load
 from anylens.sae.truth import share_over
 from anylens.store.manifest import write_whole
+from anylens.tasks.recipe import Recipe
+from anylens.tasks.scoring import scored
+from anylens.tasks.steering import Steering, Success
 from anylens.zoo.saes import SAES_FOLDER
 from tools.saes.making import opened
-from tools.saes.measuring import Measured, measured, scored
-from tools.saes.recipes import Recipe
-from tools.saes.steering import Steering, Success
+from tools.saes.measuring import Measured, measured
 
 CARD = "card.json"
 SHOWN_SEED = 2  # of the samples by which features are chosen for steering

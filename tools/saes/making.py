@@ -12,10 +12,10 @@ from anylens.lens import Lens
 from anylens.sae import Settings, make, save, train
 from anylens.sae.base import Sae
 from anylens.store.rows import joined
+from anylens.tasks import TASKS
+from anylens.tasks.recipe import Recipe
+from anylens.tasks.task import Task
 from anylens.zoo.saes import SAES_FOLDER
-from tools.saes.recipes import Recipe
-from tools.saes.tasks import TASKS
-from tools.saes.tasks.task import Task
 
 SEED = 1  # of the samples that rows are harvested from
 

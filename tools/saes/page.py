@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from anylens.tasks.recipe import Recipe
 from tools.saes.checking import card_of
-from tools.saes.recipes import RECIPES, Recipe
+from tools.saes.recipes import RECIPES
 
 PAGE = Path(__file__).parents[2] / "docs" / "saes.md"
 BEGIN, END = "<!-- made by `make saes-check`: begin -->", "<!-- end -->"

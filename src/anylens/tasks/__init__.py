@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from tools.saes.tasks.captions import Captions
-from tools.saes.tasks.classes import Classes
-from tools.saes.tasks.inventions import Inventions
-from tools.saes.tasks.prompts import Prompts
-from tools.saes.tasks.reconstructions import Reconstructions
-from tools.saes.tasks.task import Task
-from tools.saes.tasks.transcripts import Transcripts
-from tools.saes.tasks.words import Words
+from anylens.tasks.captions import Captions
+from anylens.tasks.classes import Classes
+from anylens.tasks.inventions import Inventions
+from anylens.tasks.prompts import Prompts
+from anylens.tasks.reconstructions import Reconstructions
+from anylens.tasks.task import Task
+from anylens.tasks.transcripts import Transcripts
+from anylens.tasks.words import Words
 
 TASKS: Mapping[str, type[Task]] = {
     "captions": Captions,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from anylens.lens import Lens
 from anylens.running.choice import Choice
+from anylens.tasks.inputs import Given, Inputs
 from anylens.zoo.feeding import Samples
 from anylens.zoo.worlds import shapes
 
@@ -26,14 +27,19 @@ class Task(ABC):
 
     values: ClassVar[Mapping[str, tuple[str, ...]]] = shapes.FACTORS
     size: ClassVar[int] = 64
-    steps: ClassVar[Choice] = None
+    steps: Choice = None
 
     def __init__(self, model: str, lens: Lens) -> None:
         self.model, self.lens = model, lens
+        self.net: Any = lens.model
 
-    def inputs(self, samples: int, *, seed: int, split: str) -> Sequence[Any]:
+    def inputs(self, samples: int, *, seed: int, split: str) -> Inputs:
         """Return inputs of a split, each a batch."""
-        return Samples(self.model, samples, batch=self.size, seed=seed, split=split)
+        return Inputs(Samples(self.model, samples, batch=self.size, seed=seed, split=split), self.added)
+
+    def added(self, samples: Samples, number: int, given: Given) -> Given:
+        """Return what the model needs for its loss or its run beside input `number`; nothing, if not overridden."""
+        return {}
 
     @abstractmethod
     def truth(self, inputs: Any, number: int) -> Factors:

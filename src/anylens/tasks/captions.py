@@ -1,5 +1,6 @@
 """Contrastive encoders: the nearest of all captions is what the model takes a picture for."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anylens.tasks.inputs import Given
+from anylens.tasks.task import Factors, Task
+from anylens.zoo.feeding import Samples
 from anylens.zoo.worlds.shapes import Scene
-from tools.saes.tasks.task import Factors, Task
 
 NAMED = ("colour", "shape", "size", "background")
 
@@ -16,11 +19,12 @@ NAMED = ("colour", "shape", "size", "background")
 class Captions(Task):
     """Brings pictures near their captions."""
 
-    def inputs(self, samples: int, *, seed: int, split: str) -> Any:
-        return _Paired(super().inputs(samples, seed=seed, split=split))
+    def added(self, samples: Samples, number: int, given: Given) -> Given:
+        return {"return_loss": True}
 
     def truth(self, inputs: Any, number: int) -> Factors:
-        return inputs.samples.truth(number).factors
+        found: Factors = inputs.truth(number).factors
+        return found
 
     @cached_property
     def choices(self) -> tuple[Tensor, Factors]:
@@ -28,36 +32,25 @@ class Captions(Task):
         what each says.
         """
         said = list(product(*(self.values[name] for name in NAMED)))
-        captions = [Scene(**dict(zip(NAMED, one, strict=True)), x=16, y=16).caption for one in said]
+        captions = [_scene(dict(zip(NAMED, one, strict=True))).caption for one in said]
         with torch.no_grad():
             words = self.lens.processor.tokenizer(captions, padding=True, return_tensors="pt")
-            found = torch.nn.functional.normalize(
-                self.lens.model.get_text_features(**words).pooler_output, dim=-1
-            )
+            found = torch.nn.functional.normalize(self.net.get_text_features(**words).pooler_output, dim=-1)
         numbers = torch.tensor(list(product(*(range(len(self.values[name])) for name in NAMED))))
         return found, dict(zip(NAMED, numbers.T, strict=True))
 
     @torch.no_grad()
     def shown(self, given: Any) -> Factors:
         captions, said = self.choices
-        found = self.lens.model.get_image_features(pixel_values=given["pixel_values"]).pooler_output
+        found = self.net.get_image_features(pixel_values=given["pixel_values"]).pooler_output
         nearest = (found @ captions.T).argmax(-1)
         return {name: numbers[nearest] for name, numbers in said.items()}
 
     def loss(self, output: Any, given: Any) -> Tensor:
-        return output.loss
+        loss: Tensor = output.loss
+        return loss
 
 
-class _Paired:
-    """Samples that ask for the loss too."""
-
-    def __init__(self, samples: Any) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> Any:
-        if number >= len(self):
-            raise IndexError(number)
-        return {**self.samples[number], "return_loss": True}
+def _scene(said: Mapping[str, str]) -> Scene:
+    shape, colour, size, background = (said[name] for name in ("shape", "colour", "size", "background"))
+    return Scene(shape=shape, colour=colour, size=size, background=background, x=16, y=16)

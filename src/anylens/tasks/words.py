@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from anylens.tasks.inputs import Given
+from anylens.tasks.task import Factors, Task
+from anylens.zoo.feeding import Samples
 from anylens.zoo.worlds.grammar import FACTORS, WORD_FACTORS, sample
 from anylens.zoo.worlds.lexicon import BEGIN, VOCABULARY, WORDS
-from tools.saes.tasks.task import Factors, Task
 
 NAMED = ("number", "tense", "topic")
 LIKELY = 0.5  # a verb must be expected at least so much for a verdict
@@ -20,12 +22,13 @@ class Words(Task):
 
     values: ClassVar[Mapping[str, tuple[str, ...]]] = {**WORD_FACTORS, **FACTORS}
 
-    def inputs(self, samples: int, *, seed: int, split: str) -> Any:
-        return _Copied(super().inputs(samples, seed=seed, split=split))
+    def added(self, samples: Samples, number: int, given: Given) -> Given:
+        """Return the sentences as what is to be predicted."""
+        return {"labels": given["input_ids"].masked_fill(given["attention_mask"] == 0, -100)}
 
     def truth(self, inputs: Any, number: int) -> Factors:
         """Return the role of each token's word and, where a verb comes next, what is settled of the sentence."""
-        batch = inputs.samples.truth(number)
+        batch = inputs.truth(number)
         role = batch.positions()["role"]
         before_verb = role.roll(-1, 1) == self.values["role"].index("verb")
         settled = {name: value.where(before_verb, -1) for name, value in batch.settled().items()}
@@ -43,7 +46,7 @@ class Words(Task):
     @torch.no_grad()
     def shown(self, given: Any) -> Factors:
         """Return number, tense and topic of the verbs that are likeliest next, by the sum over verbs of each value."""
-        chances = self.lens.model(**given).logits[:, -1].softmax(-1)
+        chances = self.net(**given).logits[:, -1].softmax(-1)
         verbs = torch.tensor([text in WORDS and WORDS[text].role == "verb" for text in VOCABULARY])
         expected = chances[:, verbs].sum(-1) > LIKELY
         return {name: self._likeliest(name, chances * verbs).where(expected, -1) for name in NAMED}
@@ -60,20 +63,5 @@ class Words(Task):
         return found.argmax(-1).where(found.sum(-1) > LIKELY / 2, -1)
 
     def loss(self, output: Any, given: Any) -> Tensor:
-        return output.loss
-
-
-class _Copied:
-    """Sentences that are to be predicted from themselves."""
-
-    def __init__(self, samples: Any) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> Any:
-        if number >= len(self):
-            raise IndexError(number)
-        given = self.samples[number]
-        return {**given, "labels": given["input_ids"].masked_fill(given["attention_mask"] == 0, -100)}
+        loss: Tensor = output.loss
+        return loss

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anylens.tasks.task import Factors, Task, index_of
 from anylens.zoo.measure.judge import judged
-from tools.saes.tasks.task import Factors, Task, index_of
 
 CELLS = 8  # along each side of the maps
 ALONE = 0.9  # of a cell's area
@@ -26,11 +26,13 @@ class Reconstructions(Task):
 
     def truth(self, inputs: Any, number: int) -> Factors:
         """Return what lies under each cell of the maps, where it is almost one thing alone."""
-        return inputs.truth(number).positions(patch=32 // CELLS, least=ALONE)
+        found: Factors = inputs.truth(number).positions(patch=32 // CELLS, least=ALONE)
+        return found
 
     @torch.no_grad()
     def shown(self, given: Any) -> Factors:
-        return seen(self.lens.model(**given).sample, self.values)
+        return seen(self.net(**given).sample, self.values)
 
     def loss(self, output: Any, given: Any) -> Tensor:
-        return (output.sample - given["sample"]).square().mean()
+        apart: Tensor = output.sample - given["sample"]
+        return apart.square().mean()

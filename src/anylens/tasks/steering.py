@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import anylens
 from anylens.lens import Lens
 from anylens.sae.base import Sae
+from anylens.sae.steering import steer
 from anylens.sae.truth import auroc, steered
-from tools.saes.measuring import Scored
-from tools.saes.recipes import Recipe
-from tools.saes.tasks.task import Factors, Task
+from anylens.tasks.recipe import Recipe
+from anylens.tasks.scoring import Scored
+from anylens.tasks.task import Factors, Task
 
 CANDIDATES, RANDOM = 2, 2  # features that are tried for a value; features that are the control
 CHOICE, COUNT = 3, 4  # seeds of the samples to choose on and to count on
@@ -80,7 +80,7 @@ class Steering:
         """Run the model on trials, steered along a feature if there is one, and return what its outputs show."""
         hooks = {}
         if feature is not None:
-            push = anylens.steer(self.sae.feature(feature), strength * float(self.large[feature]))
+            push = steer(self.sae.feature(feature), strength * float(self.large[feature]))
             hooks = {self.recipe.point: push.on(**self.recipe.at)}
         with self.lens.hooks(hooks):
             parts = [self.task.shown(trials[number]) for number in range(len(trials))]
