@@ -3,12 +3,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PLUGIN := $(wildcard tests/plugin/pyproject.toml)
-SOURCES := src tests $(wildcard bench tools examples)
+SOURCES := src tests $(wildcard bench tools examples docs/tutorials)
 WORKERS ?= 2
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types pytest wide format bench coverage check-models compare-saelens zoo zoo-check saes saes-check clean
+.PHONY: help setup demo test lint types pytest wide format bench coverage check-models compare-saelens zoo zoo-check saes saes-check tutorials clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ saes: $(READY) ## train the zoo's autoencoders anew, minutes each; ARGS="NAME ..
 
 saes-check: $(READY) ## measure the autoencoders that ship; writes their cards and docs/saes.md
 	@$(BIN)/python -m tools.saes check $(ARGS)
+
+tutorials: $(READY) ## execute docs/tutorials, every check in them, and write the notebooks; ARGS="NAME ..." does those
+	@$(BIN)/python -c 'import nbclient, ipykernel' 2>/dev/null || $(PIP) nbclient ipykernel
+	@$(BIN)/python -m tools.tutorials $(ARGS)
 
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .venv-saelens .pytest_cache .ruff_cache .mypy_cache build dist
