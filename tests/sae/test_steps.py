@@ -78,7 +78,7 @@ def test_losses_and_gradients_are_those_of_plain_autograd(variant, size, dtype, 
     wanted = reference(sae, x, dead)
     grads = torch.autograd.grad(wanted, list(sae.parameters()), allow_unused=True)
     terms = sae.step(x, dead, 1.0)
-    assert terms.loss == pytest.approx(float(wanted.detach()), rel=1e-5)
+    assert float(terms.loss) == pytest.approx(float(wanted.detach()), rel=1e-5)
     for (name, weight), grad in zip(sae.named_parameters(), grads, strict=True):
         largest = max(float(grad.abs().max()), 1e-6)
         assert (weight.grad - grad).abs().max() <= TOLERANCE[dtype] * largest, name

@@ -7,7 +7,7 @@ import torch
 
 from anylens.core.errors import LoadError, SaeError
 from anylens.sae import Settings, load, make, save, train
-from anylens.sae.train import CHECKPOINT
+from anylens.sae.checkpoint import CHECKPOINT
 from anylens.store.batches import Batches
 from anylens.store.reader import InMemory
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from anylens.core.errors import SaeError, StoreError
 from anylens.harvest import Batches, Store
-from anylens.sae import VARIANTS, Settings, load, make, save, train
+from anylens.sae import VARIANTS, Settings, leads, load, local_device, make, save, train
 from anylens.sae.examples import strongest
 from anylens.sae.metrics import agreement, quality
+from anylens.sae.ranks.launch import start
 
 WITH_K = ("topk", "batchtopk", "matryoshka")
 SPARSITY = {"standard": "l1", "gated": "l1", "jumprelu": "l0"}
@@ -67,6 +68,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=BATCH, help="rows of a step (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the order of rows")
     parser.add_argument(
+        "--ranks", type=int, default=1, help="processes of this computer that share the work (default: 1)"
+    )
+    parser.add_argument(
+        "--parallel",
+        choices=("data", "dictionary"),
+        default="data",
+        help="what they share out: the rows of each batch, or the latents (default: %(default)s)",
+    )
+    parser.add_argument(
         "--tensorboard", action="store_true", help="log for TensorBoard too, which must be installed"
     )
     parser.add_argument("--wandb", metavar="PROJECT", help="log to wandb too, which must be installed")
@@ -74,9 +84,16 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, measure or list."""
-    actions = {"train": _train, "eval": _evaluate, "features": _features}
+    actions = {"train": _train_on_ranks, "eval": _evaluate, "features": _features}
     actions[arguments.action](arguments)
     return 0
+
+
+def _train_on_ranks(given: argparse.Namespace) -> None:
+    if given.ranks == 1:
+        _train(given)
+    else:
+        start(given.ranks, _train, given)
 
 
 def _train(given: argparse.Namespace) -> None:
@@ -86,10 +103,15 @@ def _train(given: argparse.Namespace) -> None:
     sae = make(
         given.variant, column.width, given.latents or 8 * column.width, seed=given.seed, **_settings(given)
     )
+    if given.parallel == "data":  # a dictionary that is divided goes to devices by its parts
+        sae.to(local_device())
     batches = Batches(column, given.batch, seed=given.seed, epochs=None)
     settings = Settings(steps=given.steps, lr=given.lr)
-    also = [name for name, wanted in (("tensorboard", given.tensorboard), ("wandb", given.wandb)) if wanted]
-    train(sae, batches, settings, folder=given.to, also=also, project=given.wandb or "anylens")
+    also = ["tensorboard"] if given.tensorboard else []
+    also += [f"wandb:{given.wandb}"] if given.wandb else []
+    train(sae, batches, settings, folder=given.to, also=also, parallel=given.parallel)
+    if not leads():
+        return
     origin = store.manifest.origin
     save(sae, given.to, metadata={"point": point, "model": origin.get("model"), "rows": store.count(point)})
     print(f"{given.to}: {given.variant} with {sae.d_sae:,} latents on {point}")

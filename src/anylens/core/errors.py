@@ -17,6 +17,7 @@ AnylensError
 ├── StoreError             rows on disk
 │   └── DamagedShardError  a file of a store is missing or does not match its checksum
 ├── SaeError               an autoencoder cannot be trained as asked
+│   └── RankError          a process of a training that has several failed, or does not answer
 ├── LoadError              a model, an SAE or a file could not be loaded
 │   └── MissingExtraError  an optional library is absent; names the pip extra
 ├── ZooError               no such world or weights in the zoo, or they are unusable
@@ -124,6 +125,10 @@ class DamagedShardError(StoreError):
 
 class SaeError(AnylensError, RuntimeError):
     """An autoencoder cannot be trained as asked."""
+
+
+class RankError(SaeError):
+    """A process of a training that has several failed, or does not answer."""
 
 
 class LoadError(AnylensError):

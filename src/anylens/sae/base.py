@@ -3,36 +3,44 @@
 Shapes: B rows, D the width of a row, F latents, K active latents of a row.
 """
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from anylens.core.errors import ShapeError
+from anylens.sae.ranks.across import HERE, Across
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Terms:
-    """What a training step came to.
+    """What a training step came to: numbers as tensors without axes, so that nothing waits for the device.
 
     Attributes:
-        loss: what was differentiated.
-        parts: the terms of the loss by name, each with its coefficient: `reconstruction`, `sparsity`, `auxiliary`.
+        loss: what was differentiated, the mean over rows.
+        parts: the terms of the loss by name, each with its coefficient: `reconstruction` (the squared error itself),
+            `sparsity`, `auxiliary`.
         fired: `[F]` bool, the latents that were active in some row.
         l0: active latents of a row, on average.
-        fvu: the fraction of the rows' variance that is not explained.
+        variance: of the rows around their mean, summed over the width.
     """
 
-    loss: float
-    parts: Mapping[str, float] = field(default_factory=dict)
-    fired: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
-    l0: float = 0.0
-    fvu: float = 0.0
+    loss: Tensor
+    parts: Mapping[str, Tensor]
+    fired: Tensor
+    l0: Tensor
+    variance: Tensor
+
+    @property
+    def fvu(self) -> Tensor:
+        """The fraction of the rows' variance that is not explained."""
+        return self.parts["reconstruction"] / self.variance.clamp_min(1e-12)
 
 
 class Sae(nn.Module, ABC):
@@ -46,6 +54,13 @@ class Sae(nn.Module, ABC):
     """
 
     variant: ClassVar[str]
+    common: ClassVar[frozenset[str]] = frozenset(
+        {"b_dec", "scale"}
+    )  # what there is once, not for each latent
+    divisible: ClassVar[bool] = (
+        False  # whether `step` works with some of the latents, and other ranks have the others
+    )
+    across: Across = HERE
     scale: Tensor
 
     def __init__(self, d_in: int, d_sae: int, *, seed: int = 0) -> None:
@@ -83,6 +98,23 @@ class Sae(nn.Module, ABC):
             dead_F: bool, the latents that have not fired for long.
             progress: how far the training is, from 0 to 1, for what warms up.
         """
+
+    def beside(self, across: Across, latents: slice | None = None) -> Self:
+        """Return this autoencoder as one rank of several trains it.
+
+        Args:
+            across: what its steps ask of the other ranks.
+            latents: those of this rank, copied; without it all, which stay the same weights.
+        """
+        part = copy.copy(self)
+        part.across = across
+        part._parameters, part._buffers = dict(self._parameters), dict(self._buffers)
+        if latents is not None:
+            part.d_sae = latents.stop - latents.start
+            for name, tensor in self.state_dict().items():
+                own = (tensor if name in self.common else tensor[latents]).clone()
+                setattr(part, name, nn.Parameter(own) if name in self._parameters else own)
+        return part
 
     def feature(self, number: int) -> "Feature":
         """Return one latent, to steer with. Raises ShapeError if there is no such."""
@@ -160,20 +192,14 @@ class Feature:
         return f"feature {self.number} of {self.sae.d_sae}"
 
 
-def dense_terms(sae: Sae, x_BD: Tensor, acts_BF: Tensor, parts: Mapping[str, Tensor]) -> Terms:
+def dense_terms(x_BD: Tensor, acts_BF: Tensor, parts: Mapping[str, Tensor]) -> Terms:
     """Differentiate a sum of terms by autograd, and say what it came to."""
     loss = torch.stack(list(parts.values())).sum()
     loss.backward()
     with torch.no_grad():
         active = acts_BF > 0
-        error = float(parts["reconstruction"].detach())
-        return Terms(
-            float(loss.detach()),
-            {name: float(part.detach()) for name, part in parts.items()},
-            active.any(0),
-            float(active.sum(1).float().mean()),
-            error / max(variance(x_BD), 1e-12),
-        )
+        held = {name: part.detach() for name, part in parts.items()}
+        return Terms(loss.detach(), held, active.any(0), active.sum(1).float().mean(), variance(x_BD))
 
 
 def squared_error(x_BD: Tensor, recon_BD: Tensor) -> Tensor:
@@ -181,6 +207,6 @@ def squared_error(x_BD: Tensor, recon_BD: Tensor) -> Tensor:
     return (recon_BD - x_BD).pow(2).sum(1).mean()
 
 
-def variance(x_BD: Tensor) -> float:
+def variance(x_BD: Tensor) -> Tensor:
     """Return the variance of rows around their mean, summed over the width."""
-    return float((x_BD - x_BD.mean(0)).pow(2).sum(1).mean())
+    return (x_BD - x_BD.mean(0)).pow(2).sum(1).mean()

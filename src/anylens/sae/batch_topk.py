@@ -19,6 +19,8 @@ class BatchTopK(Sae):
     """
 
     variant: ClassVar[str] = "batchtopk"
+    common: ClassVar[frozenset[str]] = Sae.common | {"threshold"}
+    divisible: ClassVar[bool] = True
     threshold: Tensor
     PACE = 0.01  # of the running mean
 
@@ -41,14 +43,15 @@ class BatchTopK(Sae):
     def _select(self, centred_BD: Tensor) -> Selected:
         """Select exactly: the batch's largest, as rows of equal length that zeros fill up."""
         pre_BF = pre_activations(self, centred_BD)
-        wanted = min(self.k * len(pre_BF), pre_BF.numel())
-        _, flat = pre_BF.flatten().topk(wanted, sorted=False)
+        wanted = self.k * self.across.rows(len(pre_BF))
+        largest, flat = pre_BF.flatten().topk(min(wanted, pre_BF.numel()))
+        flat = flat[: self.across.largest_of_batch(largest, wanted)]
         rows, latents = flat // pre_BF.shape[1], flat % pre_BF.shape[1]
         order = torch.argsort(rows, stable=True)
         rows, latents = rows[order], latents[order]
         counts = torch.bincount(rows, minlength=len(pre_BF))
         longest = max(1, int(counts.max()))
-        places = torch.arange(wanted, device=rows.device) - (counts.cumsum(0) - counts)[rows]
+        places = torch.arange(len(flat), device=rows.device) - (counts.cumsum(0) - counts)[rows]
         values_BK = pre_BF.new_zeros(len(pre_BF), longest)
         latents_BK = rows.new_zeros(len(pre_BF), longest)
         values_BK[rows, places], latents_BK[rows, places] = pre_BF[rows, latents].relu(), latents
@@ -56,6 +59,8 @@ class BatchTopK(Sae):
         return Selected(Pairs(values_BK, latents_BK), pre_BF)
 
     def _learn_threshold(self, values_BK: Tensor) -> None:
-        positive = values_BK[values_BK > 0]
-        if len(positive) and self.training:
-            self.threshold.mul_(1 - self.PACE).add_(self.PACE * positive.min().double())
+        if self.training:
+            positive = torch.where(values_BK > 0, values_BK, torch.inf)
+            least = self.across.least(positive.min().double())
+            learnt = (1 - self.PACE) * self.threshold + self.PACE * least
+            self.threshold.copy_(torch.where(least.isfinite(), learnt, self.threshold))

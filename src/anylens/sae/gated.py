@@ -40,4 +40,4 @@ class Gated(Sae):
             "sparsity": weight * (open_BF * self.decoder.norm(dim=1)).sum(1).mean(),
             "auxiliary": squared_error(x_BD, frozen),
         }
-        return dense_terms(self, x_BD, acts_BF, parts)
+        return dense_terms(x_BD, acts_BF, parts)

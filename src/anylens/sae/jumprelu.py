@@ -45,7 +45,7 @@ class JumpRelu(Sae):
             "reconstruction": squared_error(x_BD, acts_BF @ self.decoder + self.b_dec),
             "sparsity": weight * count_B.mean(),
         }
-        return dense_terms(self, x_BD, acts_BF, parts)
+        return dense_terms(x_BD, acts_BF, parts)
 
     @torch.no_grad()
     def constrain(self) -> None:

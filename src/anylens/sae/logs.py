@@ -72,20 +72,21 @@ class Wandb:
         self._run.finish()
 
 
-def logs_of(folder: Path | None, also: Iterable[str] = (), *, project: str = "anylens") -> list[Log]:
+def logs_of(folder: Path | None, also: Iterable[str] = ()) -> list[Log]:
     """Return the logs of a training: none without a folder.
 
     Raises SaeError for a log that there is not or that lacks a folder, MissingExtraError for one that is not installed.
     """
-    wanted = list(also)
-    unknown = [name for name in wanted if name not in ("tensorboard", "wandb")]
-    if unknown:
-        raise SaeError(f"No log is named {unknown[0]!r}. There is tensorboard and wandb.")
+    wanted = [name.partition(":")[::2] for name in also]
+    for name, project in wanted:
+        if name not in ("tensorboard", "wandb") or (project and name != "wandb"):
+            raise SaeError(f"No log is named {name!r}. There is tensorboard, wandb and wandb:PROJECT.")
     if folder is None:
         if wanted:
-            raise SaeError(f"{wanted[0]} needs folder=..., for its files.")
+            raise SaeError(f"{wanted[0][0]} needs folder=..., for its files.")
         return []
     more: list[Log] = [
-        TensorBoard(folder) if name == "tensorboard" else Wandb(folder, project) for name in wanted
+        TensorBoard(folder) if name == "tensorboard" else Wandb(folder, project or "anylens")
+        for name, project in wanted
     ]
     return [Lines(folder), *more]

@@ -1,6 +1,7 @@
 """Matryoshka: every prefix of the latents reconstructs by itself. Bussmann et al. 2025, https://arxiv.org/abs/2503.17547"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +17,7 @@ class Matryoshka(Sae):
     """TopK whose first `widths[0]` latents, first `widths[1]` latents and so on each reconstruct, all terms summed."""
 
     variant: ClassVar[str] = "matryoshka"
+    divisible: ClassVar[bool] = True
     screen: bool | None = None  # whether steps find candidates in bfloat16; None is where the hardware helps
 
     def __init__(
@@ -53,16 +55,18 @@ class Matryoshka(Sae):
             return selected
 
         outer = sparse_step(self, x_BD, dead_F, select, self.auxiliary)
-        inner = sum(self._inner(x_BD, kept[0], width) for width in self.widths[:-1])
-        parts = {**outer.parts, "inner": float(inner)}
-        return Terms(sum(parts.values()), parts, outer.fired, outer.l0, outer.fvu)
+        inner = torch.stack(
+            [self._inner(x_BD, kept[0], width) for width in self.widths[:-1]] or [outer.loss * 0]
+        )
+        parts = {**outer.parts, "inner": inner.sum()}
+        return replace(outer, loss=outer.loss + parts["inner"], parts=parts)
 
     @torch.no_grad()
-    def _inner(self, x_BD: Tensor, pairs: Pairs, width: int) -> float:
+    def _inner(self, x_BD: Tensor, pairs: Pairs, width: int) -> Tensor:
         """Add the gradients of what the first latents reconstruct alone."""
-        some = Pairs(pairs.values * (pairs.latents < width), pairs.latents)
-        error_BD = decode(some, self.decoder) + self.b_dec - x_BD
+        some = Pairs(pairs.values * (pairs.latents + self.across.first < width), pairs.latents)
+        error_BD = self.across.total(decode(some, self.decoder)) + self.b_dec - x_BD
         slope = 2 / len(x_BD)
         found = gradients(some, slope * error_BD, x_BD - self.b_dec, (self.encoder, self.decoder))
         add(self, found, slope * error_BD.sum(0))
-        return float(error_BD.pow(2).sum(1).mean())
+        return error_BD.pow(2).sum(1).mean()

@@ -32,12 +32,13 @@ def pre_activations(sae: Sae, centred_BD: Tensor) -> Tensor:
 
 def select_topk(sae: Sae, centred_BD: Tensor, k: int, *, screen: bool | None) -> Selected:
     """Select the k largest pre-activations of each row, with the bfloat16 screen or without; None is where it helps."""
+    count = min(k, sae.d_sae)  # a rank may have fewer latents than k
     if (helps(centred_BD.device) if screen is None else screen) and centred_BD.dtype == torch.float32:
-        chosen = largest(centred_BD, sae.encoder, sae.b_enc, k)
-        return Selected(Pairs(chosen.values.relu(), chosen.latents))
+        chosen = largest(centred_BD, sae.encoder, sae.b_enc, count)
+        return Selected(sae.across.largest_of_rows(chosen.values, chosen.latents, k))
     pre_BF = pre_activations(sae, centred_BD)
-    values, latents = pre_BF.topk(k, dim=1, sorted=False)
-    return Selected(Pairs(values.relu(), latents), pre_BF)
+    values, latents = pre_BF.topk(count, dim=1, sorted=False)
+    return Selected(sae.across.largest_of_rows(values, latents, k), pre_BF)
 
 
 @torch.no_grad()
@@ -46,38 +47,39 @@ def sparse_step(sae: Sae, x_BD: Tensor, dead_F: Tensor, select: Select, auxiliar
     centred_BD = x_BD - sae.b_dec
     selected = select(centred_BD)
     pairs = selected.pairs
-    error_BD = decode(pairs, sae.decoder) + sae.b_dec - x_BD
+    error_BD = sae.across.total(decode(pairs, sae.decoder)) + sae.b_dec - x_BD
     slope = 2 / len(x_BD)
     weights = (sae.encoder, sae.decoder)
-    reconstruction = float(error_BD.pow(2).sum(1).mean())
-    parts = {"reconstruction": reconstruction}
+    parts = {"reconstruction": error_BD.pow(2).sum(1).mean()}
     found = gradients(pairs, slope * error_BD, centred_BD, weights)
     add(sae, found, slope * error_BD.sum(0))
-    count = int(dead_F.sum())
+    count = int(sae.across.total(dead_F.sum()))
     if count and auxiliary:
         scale = auxiliary * min(1.0, 2 * count / sae.d_in)
-        revived = _of_the_dead(sae, centred_BD, selected.pre_BF, dead_F)
-        left_BD = decode(revived, sae.decoder) + error_BD  # what the dead say of the error, less the error
-        parts["auxiliary"] = scale * float(left_BD.pow(2).sum(1).mean())
+        revived = _of_the_dead(sae, centred_BD, selected.pre_BF, dead_F, count)
+        # what the dead say of the error, less the error
+        left_BD = sae.across.total(decode(revived, sae.decoder)) + error_BD
+        parts["auxiliary"] = scale * left_BD.pow(2).sum(1).mean()
         add(sae, gradients(revived, scale * slope * left_BD, centred_BD, weights), None)
     active = pairs.values > 0
-    fired = torch.zeros(sae.d_sae, dtype=torch.bool, device=x_BD.device)
-    fired[pairs.latents[active]] = True
-    return Terms(
-        sum(parts.values()),
-        parts,
-        fired,
-        float(active.sum() / len(x_BD)),
-        reconstruction / max(variance(x_BD), 1e-12),
-    )
+    l0 = sae.across.total(active.sum()) / len(x_BD)
+    loss = torch.stack(list(parts.values())).sum()
+    return Terms(loss, parts, _fired(pairs, sae.d_sae), l0, variance(x_BD))
 
 
-def _of_the_dead(sae: Sae, centred_BD: Tensor, pre_BF: Tensor | None, dead_F: Tensor) -> Pairs:
-    """Return the largest pre-activations of dead latents, half as many as a row is wide."""
+def _fired(pairs: Pairs, latents: int) -> Tensor:
+    """Return which latents are active in some row."""
+    largest = pairs.values.new_zeros(latents)
+    return largest.index_add_(0, pairs.latents.flatten(), pairs.values.flatten()) > 0
+
+
+def _of_the_dead(sae: Sae, centred_BD: Tensor, pre_BF: Tensor | None, dead_F: Tensor, count: int) -> Pairs:
+    """Return the largest pre-activations of the `count` dead latents, half as many as a row is wide."""
     numbers = dead_F.nonzero().flatten()
     pre = _pre_of(sae, centred_BD, numbers) if pre_BF is None else pre_BF[:, numbers]
-    values, places = pre.topk(min(len(numbers), max(1, sae.d_in // 2)), dim=1, sorted=False)
-    return Pairs(values.relu(), numbers[places])
+    wanted = min(count, max(1, sae.d_in // 2))
+    values, places = pre.topk(min(len(numbers), wanted), dim=1, sorted=False)
+    return sae.across.largest_of_rows(values, numbers[places], wanted)
 
 
 def _pre_of(sae: Sae, centred_BD: Tensor, numbers: Tensor) -> Tensor:
@@ -85,8 +87,8 @@ def _pre_of(sae: Sae, centred_BD: Tensor, numbers: Tensor) -> Tensor:
 
 
 def add(sae: Sae, found: Gradients, at_b_dec: Tensor | None) -> None:
-    """Add gradients to the parameters' own; `at_b_dec` is what the decoder's bias gets besides."""
-    b_dec = found.b_dec if at_b_dec is None else found.b_dec + at_b_dec
+    """Add gradients to the parameters' own; `at_b_dec` is what the decoder's bias gets besides, once."""
+    b_dec = found.b_dec if at_b_dec is None else found.b_dec + sae.across.once(at_b_dec)
     grads = (
         (sae.encoder, found.encoder),
         (sae.decoder, found.decoder),

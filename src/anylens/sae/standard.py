@@ -35,4 +35,4 @@ class Standard(Sae):
             "reconstruction": squared_error(x_BD, acts_BF @ self.decoder + self.b_dec),
             "sparsity": weight * (acts_BF * self.decoder.norm(dim=1)).sum(1).mean(),
         }
-        return dense_terms(self, x_BD, acts_BF, parts)
+        return dense_terms(x_BD, acts_BF, parts)

@@ -18,6 +18,7 @@ class TopK(Sae):
     """
 
     variant: ClassVar[str] = "topk"
+    divisible: ClassVar[bool] = True
     screen: bool | None = None  # whether steps find candidates in bfloat16; None is where the hardware helps
 
     def __init__(self, d_in: int, d_sae: int, *, k: int, auxiliary: float = 1 / 32, seed: int = 0) -> None:
