@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from anylens.cli import main
+from anylens.sae import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 POINT = "blocks.3.hook_resid_post"
@@ -34,6 +36,20 @@ def test_from_a_model_to_features(rows, tmp_path, capsys):
     config = json.loads((tmp_path / "sae" / "cfg.json").read_text())
     assert config["metadata"]["point"] == POINT
     assert config["metadata"]["rows"] == 6144
+
+
+@pytest.mark.parametrize("parallel", ["data", pytest.param("dictionary", marks=pytest.mark.wide)])
+def test_two_ranks_do_what_one_does(rows, tmp_path, capfd, parallel):
+    told = ["--latents", "64", "--k", "4", "--steps", "20", "--batch", "512"]
+    last = []
+    for name, more in (("one", []), ("two", ["--ranks", "2", "--parallel", parallel])):
+        assert main(["sae", "train", str(rows), "--to", str(tmp_path / name), *told, *more]) == 0
+        assert capfd.readouterr().out.count("64 latents on") == 1  # one rank speaks
+        last.append(json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1]))
+    assert last[0]["step"] == 20
+    assert last[1] == pytest.approx(last[0], rel=1e-3)  # float32, sums in another order
+    one, two = (load(tmp_path / name) for name in ("one", "two"))
+    torch.testing.assert_close(two.decoder, one.decoder, atol=2e-3, rtol=0)
 
 
 def test_what_is_wrong_is_said_in_a_line(rows, tmp_path, capsys):
