@@ -53,7 +53,8 @@ def attach(
     known = None if pipeline or example is not None else recall(key_of(model, stand_ins_of(chosen, model)))
     lens = PipelineLens(model, family=chosen) if pipeline else Lens(model, anatomy=known, family=chosen)
     if example is not None:
-        lens.watch(as_arguments(example) if pipeline else at_home(model, as_arguments(example)))
+        given = as_arguments(example, None if pipeline else model)
+        lens.watch(given if pipeline else at_home(model, given))
     elif known is None and chosen is not None:
         _watch_example(lens, chosen)
     return lens
@@ -74,7 +75,7 @@ def _expect_plain(model: nn.Module) -> None:
 
 def _watch_example(lens: Lens, family: Family) -> None:
     """Watch the example that a family builds; an error says that it was not the user's."""
-    example = as_arguments(family.example_of(lens.model))
+    example = as_arguments(family.example_of(lens.model), lens.model)
     try:
         lens.watch(example if isinstance(lens, PipelineLens) else at_home(lens.model, example))
     except Exception as error:

@@ -121,7 +121,7 @@ class Lens:
             UnknownPointError, AbsentPointError: a name that this model does not have.
             RunError: a point was not reached in this run, or more than once.
         """
-        given = unpack(args, kwargs)
+        given = unpack(args, kwargs, None if method else self.model)
         self._know(given, method)
         cache = Cache(self.points.aliases)
         plan, moved = self._plan(), targets(to)
@@ -163,7 +163,7 @@ class Lens:
             UnknownPointError, AbsentPointError: a name that this model does not have.
             RunError: a point was not reached.
         """
-        given, method = called(args, kwargs, method)
+        given, method = called(args, kwargs, method, self.model)
         self._know(given, method)
         clock = self._clock(step)
         plan = self._edits(hooks or {}, clock)
@@ -189,7 +189,7 @@ class Lens:
         the loop end the run. The run goes on in a thread of its own, and only while the loop waits for it; what it
         raises is raised at the pause it was going to. The arguments are those of `record`.
         """
-        given, method = called(args, kwargs, method)
+        given, method = called(args, kwargs, method, self.model)
         self._know(given, method)
         clock, moved = self._clock(step), targets(to)
         host = Host(
@@ -213,7 +213,7 @@ class Lens:
         `hooks` maps names or globs to a function `fn(value, at)`, an intervention, or a list of these, which act in
         order. A function gets a copy of the value; what it returns takes the value's place, None keeps it.
         """
-        given = unpack(args, kwargs)
+        given = unpack(args, kwargs, None if method else self.model)
         self._know(given, method)
         clock = self._clock()
         return self._call(given, method, self._runs(self._edits(hooks, clock)), clock)

@@ -114,7 +114,7 @@ def _example(lens: Lens, example: Any) -> Arguments:
         example = lens.family.example_of(lens.model)
     if example is None:
         raise without_example(lens)
-    return unpack(*as_arguments(example))
+    return unpack(*as_arguments(example, lens.model), lens.model)
 
 
 def _watched(lens: Lens) -> bool:

@@ -1,5 +1,6 @@
 """Inputs as people hold them: a tensor, a tuple, a dict of keyword arguments, a tokenizer's or processor's output."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,27 +13,42 @@ from anylens.core.tree import leaves
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def as_arguments(example: Any) -> Arguments:
+def as_arguments(example: Any, module: nn.Module | None = None) -> Arguments:
     """Return the positional and keyword arguments that an example stands for."""
     if isinstance(example, Mapping):
-        return (), dict(example)
+        return unpack((example,), {}, module)
     if isinstance(example, tuple):
         return example, {}
     return (example,), {}
 
 
-def unpack(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """Take a lone mapping, such as a tokenizer's output, for keyword arguments."""
-    if len(args) == 1 and isinstance(args[0], Mapping):
+def unpack(args: tuple[Any, ...], kwargs: dict[str, Any], module: Any = None) -> Arguments:
+    """Take a lone mapping, such as a tokenizer's output, for keyword arguments, unless `module` takes a mapping."""
+    if len(args) == 1 and isinstance(args[0], Mapping) and not (module and _takes_mapping(module, args[0])):
         return (), {**args[0], **kwargs}
     return args, kwargs
 
 
-def called(args: tuple[Any, ...], kwargs: dict[str, Any], method: Any) -> tuple[Arguments, Any]:
+def _takes_mapping(module: Any, given: Mapping[Any, Any]) -> bool:
+    """Whether a module's forward knows no argument by any of a mapping's keys, and can take it as a whole."""
+    if not isinstance(module, nn.Module):  # a pipeline
+        return False
+    try:
+        known = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    if any(one.kind is one.VAR_KEYWORD or one.name in given for one in known):
+        return False
+    return any(one.kind is not one.KEYWORD_ONLY for one in known)
+
+
+def called(
+    args: tuple[Any, ...], kwargs: dict[str, Any], method: Any, module: Any = None
+) -> tuple[Arguments, Any]:
     """Return the arguments and what is called: a callable in front of the arguments is the method."""
     if method is None and args and callable(args[0]) and not isinstance(args[0], (torch.Tensor, Mapping)):
         return unpack(args[1:], kwargs), args[0]
-    return unpack(args, kwargs), method
+    return unpack(args, kwargs, module if method is None else None), method
 
 
 def at_home(module: nn.Module, given: Arguments) -> Arguments:
