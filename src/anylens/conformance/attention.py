@@ -9,6 +9,7 @@ import torch
 from anylens.conformance.compare import MASK, ONE, differences, gap, magnitude, near, same_bits
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject, noise, said
+from anylens.core.names import join
 
 SQUARE = ("head", "query_pos", "key_pos")
 HEADS = ("pos", "head", "d_head")
@@ -47,11 +48,13 @@ def attentions(subject: Subject, tally: Tally) -> Iterator[Part]:
         base, _, last = name.rpartition(".")
         if last != "hook_pattern":
             continue
-        names = {key: f"{base}.{hook}" for key, hook in PARTS.items() if f"{base}.{hook}" in subject.by_name}
+        names = {key: join(base, hook) for key, hook in PARTS.items() if join(base, hook) in subject.by_name}
         missing = [key for key in ("q", "k", "v", "scores", "z") if key not in names]
         if missing:
             tally.fail(base, f"has a pattern but no {', '.join(missing)}")
             continue
+        if "result" in names and _axes(subject, names["result"]) != _usual("result"):
+            tally.note(f"{names.pop('result')} has its positions in several axes, not checked")
         odd = [key for key, hook in names.items() if _axes(subject, hook) != _usual(key)]
         if odd:
             tally.note(f"{base}: {', '.join(odd)} have other axes than heads, not checked")

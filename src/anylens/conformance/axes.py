@@ -44,7 +44,7 @@ def follow_the_input(subject: Subject, tally: Tally) -> None:
         moved = _moved(subject, tally, larger)
         if moved is None:
             continue
-        family = _family(subject, larger)
+        family = _family(subject, larger, moved)
         batches = batches or family == BATCH
         for name, axes in moved.items():
             tally.expect(
@@ -139,10 +139,11 @@ def _moved(subject: Subject, tally: Tally, larger: Larger) -> dict[str, set[str]
     return moved
 
 
-def _family(subject: Subject, larger: Larger) -> frozenset[str]:
-    """Say what a dimension of the input is: the batch, unless the streams have their positions first.
+def _family(subject: Subject, larger: Larger, moved: dict[str, set[str]]) -> frozenset[str]:
+    """Say what a dimension of the input is: dimension 0 the batch, unless the streams have their positions first.
 
-    A stream of positions alone has them packed, those of one input behind the other's: what is as long is packed too.
+    Then what enters the first stream says it: a model may take its batch first, and turn it. A stream of positions
+    alone has them packed, those of one input behind the other's: what is as long is packed too.
     """
     streams = subject.lens.anatomy.streams
     packed = [stream for stream in streams if stream.axes[:1] == ("pos",) and "batch" not in stream.axes]
@@ -152,9 +153,11 @@ def _family(subject: Subject, larger: Larger) -> frozenset[str]:
     if larger.dimension == 0 and larger.size in {value.shape[0] for value in entering if value is not None}:
         return POSITIONS | MOMENTS
     entered = subject.lens.points.native.get("hook_in")
-    spread = [stream.axes for stream in streams if stream not in packed]
-    first = spread[0][:1] if spread else entered.axes[:1] if entered and not streams else ()
+    spread = [stream for stream in streams if stream not in packed]
+    first = spread[0].axes[:1] if spread else entered.axes[:1] if entered and not streams else ()
     batch = 1 if first == ("pos",) else 0
+    if spread and batch and (start := moved.get(f"{spread[0].prefix}.blocks.0.hook_resid_pre".lstrip("."))):
+        return BATCH if "batch" in start else POSITIONS | MOMENTS
     return BATCH if larger.dimension == batch else POSITIONS | MOMENTS
 
 

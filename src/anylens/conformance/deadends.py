@@ -11,6 +11,7 @@ from anylens.conformance.subject import Subject, changed, said
 from anylens.conformance.substitute import CHOOSES, nothing_to_choose, weighed_anew, without_effect
 from anylens.conformance.sweep import Sweep
 from anylens.conformance.witness import Sightings, Witness, place_of
+from anylens.core.names import join
 from anylens.core.tree import leaves
 
 # Scores, pattern and what heads write often exist only inside a stand-in: they are dead if what they go into is.
@@ -153,7 +154,7 @@ class Keeper(Sightings):
 def _dead_onward(subject: Subject, sweep: Sweep, point: Point, onto: dict[str, str]) -> str:
     """Say whether the point that a value goes into is a dead end."""
     base, _, last = point.name.rpartition(".")
-    onward = subject.by_name.get(f"{base}.{onto.get(last, '')}")
+    onward = subject.by_name.get(join(base, onto.get(last, "")))
     if onward is None:
         return ""
     if not sweep.at(onward).live and why_dead(subject, sweep, onward):

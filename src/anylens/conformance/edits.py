@@ -48,7 +48,9 @@ def arrive_once(subject: Subject, tally: Tally, sweep: Sweep) -> None:
         twice = done.landed["twice"] + done.landed["twice over"]
         tally.expect(not twice, point.name, "the edit was applied twice")
         tally.expect(
-            point.name.rpartition(".")[2] in AT_THE_PRODUCT or not done.landed["before"],
+            point.name.rpartition(".")[2] in AT_THE_PRODUCT
+            or not done.landed["before"]
+            or _all_alike(subject.values.get(point.name)),
             point.name,
             "something in the model goes on with the value before the edit",
         )
@@ -56,6 +58,11 @@ def arrive_once(subject: Subject, tally: Tally, sweep: Sweep) -> None:
             tally.expect(
                 done.landed["once"] > 0, point.name, "nothing in the model computes with the edited value"
             )
+
+
+def _all_alike(value: torch.Tensor | None) -> bool:
+    """Whether a value is one number throughout: zeros are seen everywhere, and tell nothing."""
+    return value is not None and value.numel() > 0 and bool((value == value.flatten()[0]).all())
 
 
 def keep_when_nothing_changes(subject: Subject, tally: Tally) -> None:

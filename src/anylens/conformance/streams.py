@@ -17,7 +17,8 @@ WRITES = ("hook_attn_out", "hook_cross_attn_out", "hook_mlp_out", "hook_conv_out
 CARRIED = "hook_resid_carried"
 MIDS = ("hook_resid_mid", "hook_resid_mid_cross")
 Values = dict[str, torch.Tensor]
-Functions = dict[str, Callable[[torch.Tensor], torch.Tensor]]
+Function = Callable[[torch.Tensor], torch.Tensor]
+Functions = dict[str, tuple[Function, ...]]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def add_up(subject: Subject, tally: Tally) -> None:
             tally.fail(way.base, f"with noise for its writes: {said(error)}")
             continue
         values = _alike(subject, way, values)
+        if not all(one.holds(values) for one in _followed(way, values, behind)):
+            behind |= functions_perhaps(subject, way)
         exact += _follow(tally, way, (values, behind), " once noise takes the place of what is written")
     if exact:
         tally.note(f"{exact} sums hold bit for bit, the others within {ONE[torch.float32]:g} (float32)")
@@ -123,37 +126,84 @@ def _steps(way: Way) -> Iterator[tuple[tuple[str, ...], list[str], str]]:
         yield (before, *way.norms), taken, after
 
 
+def as_it_is(value: torch.Tensor) -> torch.Tensor:
+    """Return a value unchanged."""
+    return value
+
+
 def functions_behind(subject: Subject, tally: Tally, way: Way) -> Functions:
     """Find the functions through which the model itself takes a sum before it is the stream."""
     found: Functions = {}
-    for starts, taken, after in _steps(way):
-        wanted = subject.values[after]
-        sums = [_sum(subject.values, start, taken, wanted) for start in starts]
-        known = [one for one in sums if one is not None]
-        if any(near(wanted, one, ONE) for one in known):
+    for after, known in _sums_to(subject, way):
+        if any(near(subject.values[after], one, ONE) for one in known):
             continue
-        seeker = Seeker(known, wanted)
-        with seeker:
-            subject.own()
+        seeker = _seek(subject, known, after)
         if seeker.function is not None:
-            found[after] = seeker.function
+            found[after] = (seeker.function,)
             tally.note(f"{seeker.name} stands on the stream, between the last add and {after}")
     return found
 
 
-def _follow(tally: Tally, way: Way, what: tuple[Values, Functions], when: str) -> int:
-    """Follow the stream through a block, and return how many sums hold bit for bit."""
-    (values, behind), exact = what, 0
+def functions_perhaps(subject: Subject, way: Way) -> Functions:
+    """Find the functions that may stand there too, as they leave the model's own numbers as they are.
+
+    So relu does what is positive. It may as well stand behind the block: either way of reading the sum is allowed.
+    """
+    found: Functions = {}
+    for after, known in _sums_to(subject, way):
+        alike = [one for one in known if near(subject.values[after], one, ONE)]
+        function = _seek(subject, alike, after).function if alike else None
+        if function is not None:
+            found[after] = (as_it_is, function)
+    return found
+
+
+def _sums_to(subject: Subject, way: Way) -> Iterator[tuple[str, list[torch.Tensor]]]:
+    for starts, taken, after in _steps(way):
+        sums = [_sum(subject.values, start, taken, subject.values[after]) for start in starts]
+        yield after, [one for one in sums if one is not None]
+
+
+def _seek(subject: Subject, sums: list[torch.Tensor], after: str) -> Seeker:
+    seeker = Seeker(sums, subject.values[after])
+    with seeker:
+        subject.own()
+    return seeker
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One sum of a block: whether it holds bit for bit, or how far off it is."""
+
+    starts: tuple[str, ...]
+    taken: list[str]
+    after: str
+    exact: bool
+    away: float
+
+    def holds(self, values: Values) -> bool:
+        """Whether the sum holds but for rounding."""
+        return self.exact or self.away <= ONE.get(values[self.after].dtype, 0.05)
+
+
+def _followed(way: Way, values: Values, behind: Functions) -> Iterator[Followed]:
+    """Follow the stream through a block."""
     for starts, taken, after in _steps(way):
         sums = [one for start in starts if (one := _sum(values, start, taken, values[after])) is not None]
-        sums = [behind[after](one) for one in sums] if after in behind else sums
-        if len(taken) == 1 and any(same_bits(values[after], one) for one in sums):
-            exact += 1
-            tally.count += 1
-            continue
-        best = min((gap(values[after], one) for one in sums), default=float("inf"))
-        seen = f"is not {starts[0]} plus {' and '.join(taken)}{when}: they differ by {best:.1e}"
-        tally.expect(best <= ONE.get(values[after].dtype, 0.05), after, seen)
+        sums = [function(one) for one in sums for function in behind.get(after, (as_it_is,))]
+        exact = len(taken) == 1 and any(same_bits(values[after], one) for one in sums)
+        away = 0.0 if exact else min((gap(values[after], one) for one in sums), default=float("inf"))
+        yield Followed(starts, taken, after, exact, away)
+
+
+def _follow(tally: Tally, way: Way, what: tuple[Values, Functions], when: str) -> int:
+    """Expect each sum of a block to hold, and return how many hold bit for bit."""
+    values, behind = what
+    exact = 0
+    for one in _followed(way, values, behind):
+        exact += one.exact
+        seen = f"is not {one.starts[0]} plus {' and '.join(one.taken)}{when}: they differ by {one.away:.1e}"
+        tally.expect(one.holds(values), one.after, seen)
     return exact
 
 
@@ -201,9 +251,16 @@ def removed_writes(subject: Subject, tally: Tally) -> None:
         values = _alike(subject, way, cache)
         for starts, _, after in _steps(way):
             befores = [values[name] for name in starts]
-            befores = [behind[after](one) for one in befores] if after in behind else befores
+            befores = [function(one) for one in befores for function in behind.get(after, (as_it_is,))]
             alike = any(_equal(one, values[after]) for one in befores)
             tally.expect(alike, after, f"is not {starts[0]} when nothing is written in between")
+
+
+def _unmoved(values: Values, step: tuple[tuple[str, ...], list[str], str], behind: Functions) -> bool:
+    """Whether the stream after a sum is what it was before."""
+    starts, _, after = step
+    functions = behind.get(after, (as_it_is,))
+    return any(_equal(function(values[name]), values[after]) for name in starts for function in functions)
 
 
 def _equal(before: torch.Tensor, after: torch.Tensor) -> bool:
