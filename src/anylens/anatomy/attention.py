@@ -72,9 +72,37 @@ def find_attention(trace: Trace) -> list[Attention]:
             found.append(Attention(op, op, op, query, key, value))
         elif op.function == "softmax" and op.inputs:
             found.extend(_written_out(trace, op))
-        elif op.function == "div" and (entering := _exponentiated(trace, op)) is not None:
+        elif (entering := _entering(trace, op)) is not None:
             found.extend(replace(one, entering=entering) for one in _written_out(trace, op))
     return found
+
+
+def _entering(trace: Trace, op: Op) -> Operand | None:
+    """Return what enters a softmax that is written out and ends with this operation."""
+    if op.function == "div":
+        return _exponentiated(trace, op)
+    return _by_logarithm(trace, op) if op.function == "exp" else None
+
+
+def _by_logarithm(trace: Trace, exponential: Op) -> Operand | None:
+    """Return what enters a softmax that is written as the exponential of a log-softmax."""
+    logarithm = trace.maker(behind_views(trace, exponential.inputs[0]))
+    if logarithm is not None and logarithm.function == "log_softmax":
+        return Operand(logarithm, "in", 0)
+    if logarithm is None or logarithm.function != "sub" or len(logarithm.inputs) != 2:
+        return None
+    norm = trace.maker(behind_views(trace, logarithm.inputs[1], SAME | VIEWS))
+    if norm is None or norm.function != "logsumexp" or logarithm.inputs[0] not in norm.inputs:
+        return None
+    return _at_maker(trace, logarithm)
+
+
+def _at_maker(trace: Trace, reader: Op) -> Operand:
+    """Return the first operand of an operation where it is made, so that all that read it see a write."""
+    maker = trace.maker(reader.inputs[0])
+    if maker is None or maker.call < 0:
+        return Operand(reader, "in", 0)
+    return Operand(maker, "out", maker.outputs.index(reader.inputs[0]))
 
 
 def _exponentiated(trace: Trace, division: Op) -> Operand | None:
@@ -92,10 +120,7 @@ def _exponentiated(trace: Trace, division: Op) -> Operand | None:
     shifted = trace.maker(behind_views(trace, top.inputs[0]))
     if shifted is None or shifted.function != "sub" or not _takes_off_largest(trace, shifted):
         return Operand(top, "in", 0)
-    maker = trace.maker(shifted.inputs[0])
-    if maker is None or maker.call < 0:
-        return Operand(shifted, "in", 0)
-    return Operand(maker, "out", maker.outputs.index(shifted.inputs[0]))  # where both readers see a write
+    return _at_maker(trace, shifted)
 
 
 def _takes_off_largest(trace: Trace, shifted: Op) -> bool:
@@ -143,7 +168,7 @@ def _products_before(trace: Trace, softmax: Op) -> Iterator[Op]:
         seen.add(value)
         if _is_product(trace, op):
             yield op
-        elif op.function in CHEAP:
+        elif op.function in CHEAP | {"log_softmax"}:
             todo += [(source, depth + 1) for source in op.inputs]
 
 

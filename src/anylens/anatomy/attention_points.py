@@ -1,10 +1,12 @@
 """The canonical points of one attention."""
 
+from math import prod
+
 import torch
 
 from anylens.anatomy.attention import Attention, Operand
 from anylens.anatomy.draft import Draft
-from anylens.anatomy.heads import View, head_views, operands, shown_shape
+from anylens.anatomy.heads import View, head_views, operands, shown_shape, unnamed
 from anylens.anatomy.paths import ancestors
 from anylens.anatomy.points import Point, Tap
 from anylens.anatomy.taps import inside_tap, op_tap, tap_for
@@ -22,12 +24,29 @@ _SQUARES = {"scores": "hook_attn_scores", "pattern": "hook_pattern"}
 def add_attention(draft: Draft, base: str, one: Attention, batch: int | None) -> None:
     """Add the points of an attention under the name `base`."""
     views = head_views(draft.trace, one, _rows(draft, one, batch))
+    if _over_features(draft, one):
+        views = unnamed(draft.trace, one)
     found = operands(one)
     for key, name in _NAMES.items():
-        draft.seen(join(base, name), found[key].value, views[key], (_tap(draft.trace, one, found[key]), None))
+        tap = _tap(draft.trace, one, found[key]) if key in "qk" else op_tap(draft.trace, found[key])
+        draft.seen(join(base, name), found[key].value, views[key], (tap, None))
     for key, name in _SQUARES.items():
         _add_square(draft, join(base, name), (one, found[key], key), views[key])
     _add_result(draft, join(base, "hook_result"), one, views["z"])
+
+
+def _over_features(draft: Draft, one: Attention) -> bool:
+    """Whether features are weighed by each other over all positions: queries then have features for positions."""
+    query = draft.trace.values[one.query.value].shape
+    if draft.stream is None or len(query) != 4:
+        return False
+    shape = draft.trace.values[draft.stream].shape
+    many = {shape[1:2], shape[1:-1], shape[2:]} if len(shape) > 2 else set()
+    positions = {prod(some) for some in many if some}
+    features = {shape[-1], shape[1]} - {1} if len(shape) > 2 else set()
+    _, heads, along, across = query
+    apart = query[0] == shape[0] and heads * along in features
+    return apart and across in positions and along not in positions
 
 
 def _rows(draft: Draft, one: Attention, batch: int | None) -> Rows:
@@ -80,6 +99,12 @@ def _add_result(draft: Draft, name: str, one: Attention, z: View) -> None:
     tap = inside_tap(draft.trace, merge, "result")
     tap = Tap(tap.path, tap.side, tap.slot, tap.rule, tap.turn, tap.calls, tap.within, heads=shape[-2])
     axes = (*z.axes[:-1], "d_model")
+    entering = draft.trace.values[merge.inputs[merge.function == "addmm"]].shape
+    if (apart := _positions_apart(entering, shape)) and not z.folded:
+        axes, shape = (z.axes[0], *apart, *axes[-2:]), (*entering[:-1], shape[-2], width)
+        dtype = draft.trace.values[one.z.value].dtype
+        draft.points[name] = Point(name, axes, shape, dtype, tap)
+        return
     scope = draft.trace.scope(merge)
     entered = next((draft.trace.values[v].shape for v in scope.inputs.values()), ()) if scope else ()
     if not z.folded and len(entered) == len(shape) - 1:  # positions cut into pieces inside are whole again
@@ -88,6 +113,14 @@ def _add_result(draft: Draft, name: str, one: Attention, z: View) -> None:
     layout = _unfolding(z, axes)
     lead = draft.lead if layout else None
     draft.points[name] = Point(name, axes, (*shape[:-1], width), dtype, tap, layout=layout, lead=lead)
+
+
+def _positions_apart(entering: tuple[int, ...], shape: tuple[int, ...]) -> Axes:
+    """Name the dimensions over which the positions of what the heads give are spread when the last map takes it."""
+    spread = entering[1:-1]
+    if len(shape) != 4 or len(spread) not in (2, 3) or entering[:1] != shape[:1] or prod(spread) != shape[1]:
+        return ()
+    return ("frame", "height", "width")[-len(spread) :]
 
 
 def _unfolding(z: View, axes: Axes) -> Layout | None:

@@ -18,7 +18,7 @@ from anylens.anatomy.stream_axes import stream_axes
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.taps import module_tap, repeats, rule_for
 from anylens.anatomy.trace import Trace
-from anylens.anatomy.turns import turned_values
+from anylens.anatomy.turns import order_before, turned_values
 from anylens.anatomy.watch_functions import uncalled
 from anylens.core.names import join, split_block
 
@@ -104,6 +104,7 @@ def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> Strea
 
 def _add_beginning(draft: Draft, named: NamedStream, others: list[Stream], axes: tuple[str, ...]) -> None:
     begin = read_beginning(draft.trace, named.stream, others)
+    start = named.stream.blocks[0].entered
     values = {
         "hook_embed": begin.embed,
         "hook_pos_embed": begin.positions,
@@ -113,6 +114,8 @@ def _add_beginning(draft: Draft, named: NamedStream, others: list[Stream], axes:
         if value is None:
             continue
         rank = len(draft.trace.values[value].shape)
+        if start is not None and (own := order_before(draft.trace, value, start, axes)):
+            draft.orders[value] = own
         fitting = axes if name == "hook_embed" else axes[-rank:]  # what is added broadcasts from the right
         draft.value(join(named.prefix, name), value, fitting)
 

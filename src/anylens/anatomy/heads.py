@@ -50,10 +50,10 @@ def head_views(trace: Trace, one: Attention, rows: Rows) -> dict[str, View]:
             layout = replace(view.layout or Layout(), heads=heads, axes=view.axes)
             view = View(view.axes, layout)
         found[name] = view
-    return found if _agree(trace, one, found) else _unnamed(trace, one)
+    return found if _agree(trace, one, found) else unnamed(trace, one)
 
 
-def _unnamed(trace: Trace, one: Attention) -> dict[str, View]:
+def unnamed(trace: Trace, one: Attention) -> dict[str, View]:
     """Number the axes of tensors whose dimensions are not those of heads and positions."""
     ranks = {name: len(trace.values[operand.value].shape) for name, operand in operands(one).items()}
     return {name: View(tuple(f"axis{n}" for n in range(rank))) for name, rank in ranks.items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from anylens.anatomy.anatomy import Anatomy, CallRecord, ModuleRecord, StreamRecord, Tensor
 from anylens.anatomy.canonical import TABLE
 from anylens.anatomy.chains import container
-from anylens.anatomy.select import prefixes, told_apart
+from anylens.anatomy.select import prefixes
 from anylens.core.axes import Axes
 from anylens.core.names import join
 
@@ -84,7 +84,7 @@ def _new_prefixes(streams: tuple[StreamRecord, ...], components: Mapping[str, st
     }
     for component, held in inside.items():
         if component is not None:
-            inner = prefixes(told_apart([place[:2] for place in held]))
+            inner = prefixes([place[:2] for place in held])
             lead |= {place: join(component, part) for place, part in zip(held, inner, strict=True)}
     return [join(lead[_place(s)], _side(s, places[_place(s)], components)) for s in streams]
 

@@ -31,7 +31,7 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
     chosen += _siblings(trace, chosen, attention)
     chosen.sort(key=lambda streams: streams[0].chain.calls[0].begin)
     chains = [streams[0].chain for streams in chosen]
-    names = prefixes(told_apart([(_holder(chain), chain.calls[0].path) for chain in chains]))
+    names = prefixes([(_holder(chain), chain.calls[0].path) for chain in chains])
     return [
         NamedStream(join(name, "" if index == 0 else str(stream.entry[0])), stream)
         for name, streams in zip(names, chosen, strict=True)
@@ -39,7 +39,7 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
     ]
 
 
-def told_apart(held: list[tuple[str, str]]) -> list[str]:
+def _told_apart(held: list[tuple[str, str]]) -> list[str]:
     """Return of each (holder, first block) the holder, or the first block where several have one holder."""
     several = Counter(path for path, _ in held)
     return [first if several[path] > 1 else path for path, first in held]
@@ -166,7 +166,20 @@ def _siblings(trace: Trace, chosen: list[list[Stream]], attention: list[Attentio
     return found
 
 
-def prefixes(holders: list[str]) -> list[str]:
+def prefixes(held: list[tuple[str, str]]) -> list[str]:
+    """Name chains by (holder, first block). Of blocks that run several times, each time is a call of its own."""
+    places = list(dict.fromkeys(held))
+    names = dict(zip(places, _by_paths(_told_apart(places)), strict=True))
+    times = Counter(held)
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for place in held:
+        found.append(join(names[place], f"calls.{seen[place]}") if times[place] > 1 else names[place])
+        seen[place] += 1
+    return found
+
+
+def _by_paths(holders: list[str]) -> list[str]:
     """Name chains by what tells their paths apart: `encoder` and `decoder`, `stages.0`, `stages.1`.
 
     One chain needs no prefix. An index keeps the name before it, but for a lone index, which is a stage.

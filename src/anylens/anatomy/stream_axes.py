@@ -1,5 +1,6 @@
 """The axes of a residual stream, read off the operations that take it."""
 
+from anylens.anatomy.mixing import crosses_rows
 from anylens.anatomy.paths import sources
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.trace import Op, Trace
@@ -37,7 +38,9 @@ def _queries(trace: Trace, stream: Stream) -> list[tuple[int, ...]]:
 
 
 def _packed(trace: Trace, stream: Stream, shape: tuple[int, ...]) -> bool:
-    """Whether dimension 0 of a flat stream holds positions, those of all inputs: attention mixes along it."""
+    """Whether dimension 0 of a flat stream holds positions, those of all inputs: attention, or a graph, mixes them."""
+    if any(crosses_rows(trace, trace.ops[one.ops.start : one.ops.stop], shape) for one in stream.blocks):
+        return True
     queries = [query for query in _queries(trace, stream) if len(query) > 2]
     return bool(queries) and all(query[0] != shape[0] or shape[0] == 1 < query[-2] for query in queries)
 

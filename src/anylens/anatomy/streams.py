@@ -1,6 +1,5 @@
 """Residual streams: in each block, the cheapest path from what enters to what leaves, and what is added to it."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 from anylens.anatomy.adds import Added, added_at
 from anylens.anatomy.attention import Attention
 from anylens.anatomy.chains import Chain
+from anylens.anatomy.mixing import convolves, mixes
 from anylens.anatomy.norms import norms_on
 from anylens.anatomy.paths import Path, Step, ancestors, behind_views, cheapest, sources
 from anylens.anatomy.trace import Call, Op, Trace
@@ -15,7 +15,6 @@ from anylens.anatomy.vocabulary import (
     ACTIVATIONS,
     ADDS,
     CHEAP_LIMIT,
-    CONVOLUTIONS,
     HEAVY,
     MAPS,
     PRODUCTS,
@@ -25,11 +24,6 @@ from anylens.anatomy.vocabulary import (
 from anylens.core.tree import Key
 
 WriteKind = Literal["attn", "cross_attn", "mlp", "conv", "mixer"]
-
-# A recurrence or a transform over positions: what mixes positions without attention or convolution.
-MIXES = frozenset(
-    "cumsum cumprod logcumsumexp fft_fft fft_fftn fft_rfft fft_rfft2 softplus avg_pool2d".split()
-)
 
 
 @dataclass(frozen=True)
@@ -248,30 +242,13 @@ def _classify(trace: Trace, call: Call, value: int, stream: set[int], attention:
         cross = all(_is_cross(trace, call, one, stream) for one in mine)
         return Write("cross_attn" if cross else "attn", value, mine)
     functions = [op.function for op in ops.values()]
-    mixes = any(op.function in MIXES and _is_float(trace, op) for op in ops.values())
-    if mixes or _one_by_one(trace, ops, stream):
+    if mixes(trace, ops, stream):
         return Write("mixer", value)
-    if any(op.function in CONVOLUTIONS and _mixes_positions(trace, op, ops) for op in ops.values()):
+    if any(convolves(trace, op, ops) for op in ops.values()):
         return Write("conv", value)
     maps = sum(name in MAPS | PRODUCTS or "grouped_mm" in name for name in functions)
     active = any(name in ACTIVATIONS for name in functions)
     return Write("mlp" if maps >= 2 and active else "mixer", value)
-
-
-def _one_by_one(trace: Trace, ops: dict[int, Op], stream: set[int]) -> bool:
-    """Whether something computed is taken apart position by position, as a recurrence written out does."""
-    shapes = (trace.values[value].shape for value in stream)
-    positions = {shape[1] for shape in shapes if len(shape) == 3}
-    taken: Counter[tuple[int, int]] = Counter()
-    for op in ops.values():
-        for out in op.outputs if op.function in ("getitem", "select", "unbind") else ():
-            source = op.inputs[0]
-            before, after = trace.values[source].shape, trace.values[out].shape
-            dims = [n for n in range(1, len(before)) if (*before[:n], *before[n + 1 :]) == after]
-            if dims and "float" in trace.values[source].dtype and not trace.values[source].parameter:
-                taken.update((source, dim) for dim in dims)
-    sizes = {(trace.values[source].shape[dim], count) for (source, dim), count in taken.items()}
-    return any(count >= size > 3 and size in positions for size, count in sizes)
 
 
 def _is_cross(trace: Trace, call: Call, one: Attention, stream: set[int]) -> bool:
@@ -280,20 +257,3 @@ def _is_cross(trace: Trace, call: Call, one: Attention, stream: set[int]) -> boo
     return bool(sources(trace, one.query.value, ops, stream) & stream) and not (
         sources(trace, one.key.value, ops, stream) & stream
     )
-
-
-def _is_float(trace: Trace, op: Op) -> bool:
-    return "float" in trace.values[op.outputs[0]].dtype
-
-
-def _mixes_positions(trace: Trace, op: Op, ops: dict[int, Op]) -> bool:
-    """Whether a convolution makes the computation around it one over positions.
-
-    Its kernel is wider than one position. A depthwise one before the first map mixes what an MLP then takes position by
-    position; behind a map it is inside.
-    """
-    weight = trace.values[op.inputs[1]].shape if len(op.inputs) > 1 else ()
-    if not any(size > 1 for size in weight[2:]):
-        return False
-    before = ancestors(trace, op.inputs[0], range(min(ops), op.number))
-    return weight[1] > 1 or any(other.function in MAPS for number, other in before.items() if number in ops)

@@ -2,10 +2,10 @@
 
 from math import prod
 
-from anylens.anatomy.paths import Step
+from anylens.anatomy.paths import Step, cheapest
 from anylens.anatomy.streams import Block, Stream
 from anylens.anatomy.trace import Op, Trace
-from anylens.anatomy.vocabulary import ADDS, SAME, VIEWS
+from anylens.anatomy.vocabulary import ADDS, CHEAP_LIMIT, SAME, VIEWS
 
 Order = tuple[str, ...]
 
@@ -84,6 +84,18 @@ def turned_values(trace: Trace, stream: Stream, axes: Order) -> dict[int, Order]
         handed = number and block.entered == stream.blocks[number - 1].left
         order = _follow(trace, block, order if handed else axes, found)
     return {value: order for value, order in found.items() if order != axes}
+
+
+def order_before(trace: Trace, value: int, start: int, axes: Order) -> Order | None:
+    """Return the order of the axes in a value that a stream comes from, where it is turned on the way; else None."""
+    path = cheapest(trace, value, start, range(len(trace.ops)), CHEAP_LIMIT)
+    plain: Order = tuple(f"axis{n}" for n in range(len(trace.values[value].shape)))
+    now: Order | None = plain
+    for step in path.steps if path else ():
+        now = _behind(trace, step, now)
+    if now is None or now == plain or sorted(now) != sorted(plain) or len(now) != len(axes):
+        return None
+    return tuple(axes[now.index(name)] for name in plain)
 
 
 def _follow(trace: Trace, block: Block, order: Order, found: dict[int, Order]) -> Order:
