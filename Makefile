@@ -8,7 +8,7 @@ WORKERS ?= 2
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types pytest wide format bench coverage check-models compare-saelens zoo zoo-check saes saes-check tutorials clean
+.PHONY: help setup demo test lint types pytest wide format bench coverage check-models compare-saelens zoo zoo-check saes saes-check tutorials docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,11 @@ tutorials: $(READY) ## execute docs/tutorials, every check in them, and write th
 	@$(BIN)/python -c 'import nbclient, ipykernel' 2>/dev/null || $(PIP) nbclient ipykernel
 	@$(BIN)/python -m tools.tutorials $(ARGS)
 
+docs: $(READY) ## build the site into site/, from docs/ and the docstrings; open site/index.html
+	@test -x $(BIN)/mkdocs || $(PIP) --no-build-isolation --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "site/index.html"
+
 clean: ## remove .venv, caches and build output
-	rm -rf .venv .venv-saelens .pytest_cache .ruff_cache .mypy_cache build dist
+	rm -rf .venv .venv-saelens site .cache .pytest_cache .ruff_cache .mypy_cache build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
