@@ -27,9 +27,10 @@ class _Fences(Preprocessor):
 class Doctests(Extension):
     """The extension, as mkdocs.yml names it."""
 
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Markdown's own name
+    def extendMarkdown(self, md: Markdown) -> None:
         md.preprocessors.register(_Fences(md), "doctests", 60)  # before fences are read
 
 
-def makeExtension(**settings: Any) -> Doctests:  # noqa: N802 - Markdown's own name
+def makeExtension(**settings: Any) -> Doctests:
+    """Make it; Markdown calls this."""
     return Doctests(**settings)
