@@ -300,3 +300,23 @@ def test_attention_of_features_to_features_names_no_positions():
     lens = lens_on(nn.Sequential(Heads(over_features), Heads(over_features)), torch.randn(2, 5, 8))
     assert lens.points["blocks.0.attn.hook_pattern"].axes == ("axis0", "axis1", "axis2", "axis3")
     assert lens.points["blocks.0.attn.hook_q"].axes == ("axis0", "axis1", "axis2", "axis3")
+
+
+class Windows(nn.Module):
+    """Attention in windows of four cells that a block cuts a picture of four by four into: four windows a picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, x):
+        batch, height, width, features = x.shape
+        cut = x.view(batch, height // 2, 2, width // 2, 2, features).transpose(2, 3).reshape(-1, 4, features)
+        z = functional.scaled_dot_product_attention(self.q(cut), self.k(cut), self.v(cut))
+        whole = self.o(z).view(batch, height // 2, width // 2, 2, 2, features).transpose(2, 3)
+        return x + whole.reshape(x.shape)
+
+
+def test_rows_and_columns_are_no_windows_though_a_window_has_as_many_cells():
+    lens = lens_on(nn.Sequential(Windows(), Windows()), torch.randn(2, 4, 4, 8))
+    assert lens.anatomy.streams[0].axes == ("batch", "height", "width", "d_model")

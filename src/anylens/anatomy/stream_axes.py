@@ -1,11 +1,13 @@
 """The axes of a residual stream, read off the operations that take it."""
 
+from math import inf
+
 from anylens.anatomy.mixing import crosses_rows
-from anylens.anatomy.paths import sources
+from anylens.anatomy.paths import cheapest, sources
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.trace import Op, Trace
 from anylens.anatomy.turns import order_between
-from anylens.anatomy.vocabulary import CONVOLUTIONS, HEAVY, NORMS
+from anylens.anatomy.vocabulary import CONVOLUTIONS, HEAVY, NORMS, VIEWS
 from anylens.core.axes import Axes
 
 _SPACE = {1: ("pos",), 2: ("height", "width"), 3: ("frame", "height", "width")}
@@ -49,7 +51,24 @@ def _in_windows(trace: Trace, stream: Stream, shape: tuple[int, ...]) -> bool:
     """Whether all attention runs along dimension 2 alone, for each entry of dimensions 0 and 1 apart."""
     queries = _queries(trace, stream)
     rows = shape[0] * shape[1]
-    return bool(queries) and all(len(q) > 2 and q[0] == rows and q[-2] == shape[2] for q in queries)
+    fits = bool(queries) and all(len(q) > 2 and q[0] == rows and q[-2] == shape[2] for q in queries)
+    return fits and not _cut_up(trace, stream)
+
+
+def _cut_up(trace: Trace, stream: Stream) -> bool:
+    """Whether a block cuts dimensions 1 and 2 into windows itself, which may happen to have these sizes."""
+    for block in stream.blocks:
+        entered = block.entered
+        asked = [one.query.value for each in block.sums for write in each.writes for one in write.attention]
+        path = cheapest(trace, entered, asked[0], block.ops, inf) if entered is not None and asked else None
+        for step in path.steps if path else ():
+            before, after = (trace.values[value].shape for value in (step.source, step.target))
+            if before[:3] == after[:3]:
+                continue
+            if step.op.function in VIEWS and after[:1] != (before[0] * before[1],):
+                return True
+            break
+    return False
 
 
 def _channels_first(trace: Trace, ops: tuple[Op, ...], value: int) -> bool:
