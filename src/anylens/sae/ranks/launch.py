@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,12 @@ def _enter(rank: int, told: dict[str, Any], work: Callable[..., None], given: tu
             "GLOO_SOCKET_IFNAME", "lo"
         )  # the others are on this computer, whatever its name is
     torch.set_num_threads(told["threads"])
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which torch has come when the starter is gone, too
+    starter = parent_process()
+    if starter is None or not starter.is_alive():  # gone already
+        sys.exit(1)
     try:
         if torch.cuda.is_available():
             torch.cuda.set_device(rank % torch.cuda.device_count())
