@@ -95,7 +95,7 @@ def our_step(d_in: int, d_sae: int, x: torch.Tensor) -> tuple[Any, Callable[[], 
         terms = sae.step(x, dead, 0.5)
         torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
         optimiser.step()
-        return terms.loss
+        return float(terms.loss)
 
     return sae, step
 
