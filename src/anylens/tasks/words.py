@@ -9,7 +9,7 @@ from torch import Tensor
 from anylens.tasks.inputs import Given
 from anylens.tasks.task import Factors, Task
 from anylens.zoo.feeding import Samples
-from anylens.zoo.worlds.grammar import FACTORS, WORD_FACTORS, sample
+from anylens.zoo.worlds.grammar import FACTORS, WORD_FACTORS, GrammarBatch, sample
 from anylens.zoo.worlds.lexicon import BEGIN, VOCABULARY, WORDS
 
 NAMED = ("number", "tense", "topic")
@@ -27,12 +27,19 @@ class Words(Task):
         return {"labels": given["input_ids"].masked_fill(given["attention_mask"] == 0, -100)}
 
     def truth(self, inputs: Any, number: int) -> Factors:
-        """Return the role of each token's word and, where a verb comes next, what is settled of the sentence."""
+        """Return the role of each token's word and, of the word that comes next, what the words so far have settled:
+        number, tense and topic of a verb, gender of a pronoun.
+        """
         batch = inputs.truth(number)
-        role = batch.positions()["role"]
-        before_verb = role.roll(-1, 1) == self.values["role"].index("verb")
-        settled = {name: value.where(before_verb, -1) for name, value in batch.settled().items()}
-        return {"role": role, **settled}
+        shown, settled = batch.positions(), batch.settled() | {"number": _number_of_verbs(batch)}
+        coming = shown["role"].roll(-1, 1)
+        verb, *pronouns = (coming == self.values["role"].index(one) for one in ("verb", "pronoun", "reflexive"))
+        gender = shown["gender"].roll(-1, 1).where(pronouns[0] | pronouns[1], -1)
+        return {
+            "role": shown["role"],
+            **{name: settled[name].where(verb, -1) for name in NAMED},
+            "gender": gender,
+        }
 
     def trials(self, samples: int, *, seed: int) -> Any:
         """Return beginnings of sentences after which a verb comes, those of one length together."""
@@ -65,3 +72,16 @@ class Words(Task):
     def loss(self, output: Any, given: Any) -> Tensor:
         loss: Tensor = output.loss
         return loss
+
+
+def _number_of_verbs(batch: GrammarBatch) -> Tensor:
+    """Return what the words up to each token have settled of the number of the verb that comes: that of the sentence's
+    subject, or of the person who acts in a clause with "that".
+    """
+    found = torch.full(tuple(batch.input_ids.shape), -1)
+    for row, sentence in enumerate(batch.sentences):
+        for place, step in enumerate(sentence.steps):
+            inner = step.state.place.startswith("that.verb")
+            number = step.state.other_number if inner else step.state.number
+            found[row, place + 1] = -1 if number is None else FACTORS["number"].index(number)
+    return found
