@@ -25,7 +25,7 @@ def measured(recipe: Recipe, lens: Lens, task: Task, sae: Sae, *, samples: int, 
     """Measure on held-out samples."""
     inputs = task.inputs(samples, seed=seed, split="held_out")
     scores = scored(recipe, lens, task, sae, inputs)
-    some = [inputs[number] for number in range(min(4, len(inputs)))]
+    some = [inputs[number] for number in range(min(4 if task.steps is None else 1, len(inputs)))]
     return Measured(
         quality(sae, [scores.rows[slice(at, at + MOST)] for at in range(0, len(scores.rows), MOST)]),
         recovered(lens, recipe.point, sae, some, task.loss),

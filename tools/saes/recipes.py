@@ -3,6 +3,7 @@
 from anylens.tasks.recipe import Recipe
 
 FIRST = {"positions": "first", "at": {"pos": 0}}  # the class token
+FINE = (0.25, 0.5, 0.75, 1, 1.5, 2, 3)  # strengths, for points where little is enough
 
 RECIPES = (
     Recipe(
@@ -18,6 +19,7 @@ RECIPES = (
         seed=2,
         factors=("colour", "shape", "label"),
         steered=("colour", "shape"),
+        strengths=FINE,
     ),
     Recipe(
         model="shapes-resnet",
@@ -42,6 +44,7 @@ RECIPES = (
         seed=1,
         factors=("colour", "shape", "size", "background"),
         steered=("colour", "shape", "size", "background"),
+        strengths=FINE,
     ),
     Recipe(
         model="shapes-vae",
@@ -66,13 +69,21 @@ RECIPES = (
     ),
     Recipe(
         model="shapes-diffusion",
-        point="unet.mid_block.hook_out",
+        point="unet.up_blocks.0.attentions.1.transformer_blocks.0.attn2.hook_out",
         task="prompts",
-        width=256,
-        settings={"k": 12, "widths": [32, 256]},
-        samples=600,
-        factors=("colour", "shape"),
+        width=64,
+        settings={"k": 6, "widths": [24, 64]},
+        samples=384,
+        steps=800,
+        factors=("colour", "shape", "size"),
         steered=("colour", "shape"),
+        held_out=192,
+        trials=(12, 24),
+        strengths=(1, 2),
+        note=(
+            "What the last attention to the caption writes: the first point of the U-Net at which steering turns "
+            "pictures. Backgrounds and places are left out; a linear probe finds none of them over 0.95 either."
+        ),
     ),
     Recipe(
         model="vowels-whisper",
@@ -84,36 +95,57 @@ RECIPES = (
         batch=512,
         steps=800,
         pooled=False,
-        factors=("vowel",),
+        factors=("vowel", "sound"),
         held_out=256,
         steered=("vowel",),
-        at={"pos": slice(6, 14)},  # 0.12 to 0.28 s, within the only vowel of each sound
+        at={"pos": slice(3, 13)},  # the only vowel of each sound
+        strengths=FINE,
+        note=(
+            "No single feature tells pauses from vowels, which a linear probe does with 1.00: pauses before, between and "
+            "behind vowels have features of their own. Tried: 12 to 32 latents, 2 to 8 active, TopK, and Matryoshka with "
+            "first parts of 1 to 9. Pitch, loudness and speaker are left out: the probe finds none of them over 0.8."
+        ),
     ),
     Recipe(
         model="grammar-gpt2",
         point="blocks.1.hook_resid_post",
         task="words",
         positions="attended",
-        width=256,
-        settings={"k": 10, "widths": [32, 256]},
-        samples=10_000,
+        variant="topk",
+        width=32,
+        settings={"k": 10},
+        samples=3_000,
+        steps=500,
         pooled=False,
-        factors=("role", "number", "tense", "topic"),
+        factors=("role", "number", "tense", "topic", "gender"),
         steered=("number", "tense", "topic"),
         at={"pos": -1},
+        note=(
+            "A linear probe finds every value with 0.99 and more; single features miss the roles of few words that lead to "
+            "different continuations (who and that, adverbs, pronouns), which have a feature for each word, and the number "
+            "of the verb that comes. Tried: blocks 1 and 2, 24 to 64 latents, 3 to 16 active, TopK, BatchTopK, Matryoshka "
+            "and other seeds, which found 39% to 70% of values on samples that are not those measured here."
+        ),
     ),
     Recipe(
         model="grammar-mamba",
-        point="blocks.0.hook_resid_post",
+        point="blocks.1.hook_resid_post",
         task="words",
         positions="attended",
-        width=256,
-        settings={"k": 10, "widths": [32, 256]},
-        samples=10_000,
+        variant="topk",
+        width=48,
+        settings={"k": 6},
+        samples=3_000,
+        steps=500,
         pooled=False,
-        factors=("role", "number", "tense", "topic"),
+        factors=("role", "number", "tense", "topic", "gender"),
         steered=("number", "tense", "topic"),
         at={"pos": -1},
+        note=(
+            "A linear probe finds every value with 0.97 and more; single features find roles by word, not as a whole. "
+            "Tried: blocks 0 and 1, 24 to 48 latents, 3 to 8 active, TopK, BatchTopK, Matryoshka: 22% to 48% of values, on "
+            "samples that are not those measured here."
+        ),
     ),
 )
 

@@ -17,6 +17,7 @@ from anylens.tasks.task import Factors, Task
 
 CANDIDATES, RANDOM = 2, 2  # features that are tried for a value; features that are the control
 CHOICE, COUNT = 3, 4  # seeds of the samples to choose on and to count on
+ENOUGH = 0.85  # of the samples to choose on; of what changes as many, that is taken which leaves most as it was
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,27 @@ class Steering:
     def _success(
         self, factor: str, value: int, trials: tuple[Any, Any], plain: tuple[Factors, Factors]
     ) -> Success:
-        tried = []
-        for feature in self._candidates(factor, value):
-            for strength in self.recipe.strengths:
-                after = self._shown(trials[0], feature, strength)
-                done = steered(plain[0], after, factor, value)
-                tried.append((done.changed + done.kept, feature, strength))
-        _, feature, strength = max(tried)
+        feature, strength = self._chosen(factor, value, trials[0], plain[0])
         done = steered(plain[1], self._shown(trials[1], feature, strength), factor, value)
         control = [
             steered(plain[1], self._shown(trials[1], other, strength), factor, value).changed
             for other in self._random(feature, value)
         ]
         return Success(factor, value, feature, strength, done.changed, done.kept, sum(control) / len(control))
+
+    def _chosen(self, factor: str, value: int, trials: Any, plain: Factors) -> tuple[int, float]:
+        """Return the feature and the strength that leave most as it was, of those that change enough; if none does,
+        those that change most.
+        """
+        tried = {
+            (feature, strength): steered(plain, self._shown(trials, feature, strength), factor, value)
+            for feature in self._candidates(factor, value)
+            for strength in self.recipe.strengths
+        }
+        enough = [one for one, done in tried.items() if done.changed >= ENOUGH]
+        if enough:
+            return max(enough, key=lambda one: tried[one].kept)
+        return max(tried, key=lambda one: tried[one].changed)
 
     def _shown(self, trials: Sequence[Any], feature: int | None = None, strength: float = 0.0) -> Factors:
         """Run the model on trials, steered along a feature if there is one, and return what its outputs show."""

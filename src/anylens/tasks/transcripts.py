@@ -1,6 +1,7 @@
 """Recognisers of vowels: what they write is the judge."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,8 @@ from anylens.zoo.feeding import Samples
 from anylens.zoo.worlds.vowels import FACTORS, Clip, VowelsBatch
 
 FRAMES = 100
+START, LASTING = 0.06, 0.2
+"""When the only vowel of a sound that is steered begins, and how long it lasts: frames 3 to 12."""
 
 
 class Transcripts(Task):
@@ -55,8 +58,13 @@ class Transcripts(Task):
 
 
 class _FirstVowels(Samples):
-    """Sounds of one vowel each: the first."""
+    """Sounds of one vowel each: the first, from `START` on and for `LASTING` seconds."""
 
     def truth(self, number: int) -> VowelsBatch:
         clips = super().truth(number).clips
-        return VowelsBatch.of(Clip(segments=clip.segments[:1], noise_seed=clip.noise_seed) for clip in clips)
+        return VowelsBatch.of(
+            Clip(
+                segments=(replace(clip.segments[0], start=START, seconds=LASTING),), noise_seed=clip.noise_seed
+            )
+            for clip in clips
+        )
