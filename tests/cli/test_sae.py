@@ -57,6 +57,8 @@ def test_what_is_wrong_is_said_in_a_line(rows, tmp_path, capsys):
     for words, said in (
         (["sae", "train", there, "--to", str(tmp_path), "--variant", "standard"], "--sparsity"),
         (["sae", "train", there, "--to", str(tmp_path), "--point", "blocks.9"], "holds no rows of"),
+        (["sae", "train", there, "--to", str(tmp_path), "--latents", "0"], "was given 80 and 0"),
+        (["sae", "train", there, "--to", str(tmp_path), "--steps", "-3"], "steps is -3"),
         (["sae", "eval", str(tmp_path / "none"), there], "holds no autoencoder"),
         (["harvest", "zoo:shapes-vit", "--points", "blocks.3.hook_resid_pots", "--to", "x"], POINT),
         (["harvest", "zoo:shapes-vit", "--points", POINT, "--to", there, "--positions", "1-2"], "no choice"),

@@ -97,6 +97,14 @@ def test_what_goes_wrong_stops_the_training():
         train(sae, batches(good), Settings(steps=400, lr=0.1, dead_after=500, clip=1e9), progress=False)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("steps", -3), ("lr", float("nan")), ("clip", 0.0), ("decay", 1.5), ("save_every", 0)]
+)
+def test_settings_that_no_training_has(name, value):
+    with pytest.raises(SaeError, match=f"{name} is {value}"):
+        Settings(**{name: value})
+
+
 @pytest.mark.parametrize("variant", SETTINGS)
 def test_files_give_the_same_outputs(variant, tmp_path):
     values, _ = rows(1000)

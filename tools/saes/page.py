@@ -27,12 +27,12 @@ Half precision, in SAELens's format. `make saes` trains them again, `make saes-c
 Everything is measured on held-out samples. *Recovered* is the share of what the point does for the model's loss that
 the reconstruction keeps (for makers of pictures: of how near the pictures stay). *Values found* is the share of the
 factors' values that a single feature finds with an AUROC over 0.95, the feature chosen in one half of the samples and
-scored in the other; in brackets the largest AUROC of the same search with shuffled labels. *Steering* adds one feature
-and counts how many outputs change to the value meant, the mean over all values; feature and strength are chosen on other
-samples: of those that change 85% there, the ones that leave most as it was, else those that change most. *Others stayed*
-is the share of their other factors that did not change, *control* the share that random active features of the same
-strength change to that value. An FVU under 0.15, 80% of values, and 70% of outputs against at most 15% by the control
-are what was to be reached; (missed) is written where they are not."""
+scored in the other; in brackets the largest AUROC of the same search with shuffled labels. *Steering* adds one
+feature and counts how many outputs change to the value meant, the mean over all values; feature and strength are
+chosen on other samples: of those that change 85% there, the ones that leave most as it was, else those that change
+most. *Others stayed* is the share of their other factors that did not change, *control* the share that random active
+features of the same strength change to that value. An FVU under 0.15, 80% of values, and 70% of outputs against at
+most 15% by the control are what was to be reached; (missed) is written where they are not."""
 
 
 def part() -> str:

@@ -101,7 +101,11 @@ def _train(given: argparse.Namespace) -> None:
     point = _point(store, given.point)
     column = store.column(point)
     sae = make(
-        given.variant, column.width, 8 * column.width if given.latents is None else given.latents, seed=given.seed, **_settings(given)
+        given.variant,
+        column.width,
+        8 * column.width if given.latents is None else given.latents,
+        seed=given.seed,
+        **_settings(given),
     )
     if given.parallel == "data":  # a dictionary that is divided goes to devices by its parts
         sae.to(local_device())

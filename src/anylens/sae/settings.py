@@ -1,6 +1,9 @@
 """How an autoencoder is trained, as one value."""
 
+import math
 from dataclasses import dataclass
+
+from anylens.core.errors import SaeError
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,8 @@ class Settings:
         dead_after: a latent that has not fired for so many rows is dead, and revived by the variants that do that.
         clip: the largest norm of all gradients together.
         log_every, save_every: steps.
+
+    Raises SaeError for numbers that no training has.
     """
 
     steps: int = 2000
@@ -25,6 +30,18 @@ class Settings:
     clip: float = 1.0
     log_every: int = 50
     save_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "dead_after", "log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise SaeError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("lr", "clip"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise SaeError(f"{name} is {value}; it must be a number above 0.")
+        for name in ("warm_up", "decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SaeError(f"{name} is {getattr(self, name)}; it is a share of the steps, from 0 to 1.")
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""

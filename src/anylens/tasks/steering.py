@@ -17,7 +17,9 @@ from anylens.tasks.task import Factors, Task
 
 CANDIDATES, RANDOM = 2, 2  # features that are tried for a value; features that are the control
 CHOICE, COUNT = 3, 4  # seeds of the samples to choose on and to count on
-ENOUGH = 0.85  # of the samples to choose on; of what changes as many, that is taken which leaves most as it was
+ENOUGH = (
+    0.85  # of the samples to choose on; of what changes as many, that is taken which leaves most as it was
+)
 
 
 @dataclass(frozen=True)

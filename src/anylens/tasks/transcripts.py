@@ -64,7 +64,8 @@ class _FirstVowels(Samples):
         clips = super().truth(number).clips
         return VowelsBatch.of(
             Clip(
-                segments=(replace(clip.segments[0], start=START, seconds=LASTING),), noise_seed=clip.noise_seed
+                segments=(replace(clip.segments[0], start=START, seconds=LASTING),),
+                noise_seed=clip.noise_seed,
             )
             for clip in clips
         )

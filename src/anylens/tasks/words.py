@@ -33,7 +33,9 @@ class Words(Task):
         batch = inputs.truth(number)
         shown, settled = batch.positions(), batch.settled() | {"number": _number_of_verbs(batch)}
         coming = shown["role"].roll(-1, 1)
-        verb, *pronouns = (coming == self.values["role"].index(one) for one in ("verb", "pronoun", "reflexive"))
+        verb, *pronouns = (
+            coming == self.values["role"].index(one) for one in ("verb", "pronoun", "reflexive")
+        )
         gender = shown["gender"].roll(-1, 1).where(pronouns[0] | pronouns[1], -1)
         return {
             "role": shown["role"],
