@@ -96,8 +96,12 @@ RECIPES = (
         trials=(12, 24),
         strengths=(1, 2),
         note=(
-            "What the last attention to the caption writes: the first point of the U-Net at which steering turns "
-            "pictures. Backgrounds and places are left out; a linear probe finds none of them over 0.95 either."
+            "What the last attention to the caption writes: of eight points of the U-Net tried, the first at "
+            "which steering turns pictures. In the middle block it does not: with zeros for what that block "
+            "gives, 14 of 16 pictures keep their colour and all their shape, pushes of ten times the difference "
+            "between captions with and without a value change none, and single features find 10% to 33% of the "
+            "values. Steering was tried with strengths 1 and 2 only. Backgrounds and places are left out: a "
+            "linear probe finds none over 0.95."
         ),
     ),
     Recipe(
