@@ -142,8 +142,8 @@ def _moved(subject: Subject, tally: Tally, larger: Larger) -> dict[str, set[str]
 def _family(subject: Subject, larger: Larger, moved: dict[str, set[str]]) -> frozenset[str]:
     """Say what a dimension of the input is: dimension 0 the batch, unless the streams have their positions first.
 
-    Then what enters the first stream says it: a model may take its batch first, and turn it. A stream of positions
-    alone has them packed, those of one input behind the other's: what is as long is packed too.
+    Then what enters the first stream that changed says it: a model may take its batch first, and turn it. A stream of
+    positions alone has them packed, those of one input behind the other's: what is as long is packed too.
     """
     streams = subject.lens.anatomy.streams
     packed = [stream for stream in streams if stream.axes[:1] == ("pos",) and "batch" not in stream.axes]
@@ -156,8 +156,9 @@ def _family(subject: Subject, larger: Larger, moved: dict[str, set[str]]) -> fro
     spread = [stream for stream in streams if stream not in packed]
     first = spread[0].axes[:1] if spread else entered.axes[:1] if entered and not streams else ()
     batch = 1 if first == ("pos",) else 0
-    if spread and batch and (start := moved.get(f"{spread[0].prefix}.blocks.0.hook_resid_pre".lstrip("."))):
-        return BATCH if "batch" in start else POSITIONS | MOMENTS
+    for stream in spread if batch else ():
+        if start := moved.get(f"{stream.prefix}.blocks.0.hook_resid_pre".lstrip(".")):
+            return BATCH if "batch" in start else POSITIONS | MOMENTS
     return BATCH if larger.dimension == batch else POSITIONS | MOMENTS
 
 
