@@ -41,17 +41,41 @@ def test_rows_come_back_with_their_places(tmp_path):
 
 
 def test_a_run_that_was_cut_off_goes_on(tmp_path):
-    with Writer(tmp_path, {"model": "m"}, shard_bytes=1) as writer:
-        writer.add({"a": rows(0)}, AXES, 5)
-        writer.shard_bytes = 10**9
-        writer.add({"a": rows(5)}, AXES, 5)  # pending when it ends
-    (tmp_path / "rows-000001.safetensors").write_bytes(b"half")  # written, not listed
+    two = 2 * rows(0).bytes
+    with Writer(tmp_path, {"model": "m"}, shard_bytes=two) as writer:
+        for number in range(3):  # the third is pending when it ends
+            writer.add({"a": rows(5 * number)}, AXES, 5)
+    (tmp_path / "rows-000001.safetensors").write_bytes(b"half")  # no file of this store
     (tmp_path / "rows-000002.safetensors.part").write_bytes(b"half")
-    assert Store(tmp_path).count("a") == 5
+    assert Store(tmp_path).count("a") == 10
     with Writer(tmp_path, {"model": "m"}) as writer:
-        assert (writer.inputs, writer.samples) == (1, 5)
-        assert sorted(file.name for file in tmp_path.glob("rows*")) == ["rows-000000.safetensors"]
+        assert (writer.inputs, writer.samples) == (2, 10)
+        assert [file.name[:12] for file in tmp_path.glob("rows*")] == ["rows-000000-"]
     assert written(tmp_path).count("a") == 20
+    assert len(Store(tmp_path).manifest.shards) == 2  # two inputs in each, as when it began
+
+
+def test_what_was_committed_and_not_listed_is_taken_up(tmp_path):
+    written(tmp_path / "whole")
+    with Writer(tmp_path / "cut", {"model": "m"}, shard_bytes=1) as writer:
+        writer.add({"a": rows(0)}, AXES, 5)
+    early = (tmp_path / "cut" / "manifest.json").read_text()
+    with Writer(tmp_path / "cut", {"model": "m"}, shard_bytes=1) as writer:
+        writer.add({"a": rows(5)}, AXES, 5)
+    (tmp_path / "cut" / "manifest.json").write_text(early)  # as if it had been killed before it was written
+    for file in (tmp_path / "whole").glob("rows-000003-*"):  # a worker that was quicker than the others
+        (tmp_path / "cut" / file.name).write_bytes(file.read_bytes())
+    torn = tmp_path / "cut" / f"rows-000002-{'0' * 64}.safetensors"
+    torn.write_bytes(file.read_bytes()[:-1])
+    with Writer(tmp_path / "cut", {"model": "m"}) as writer:
+        assert (writer.inputs, writer.samples) == (2, 10)
+        assert [shard.inputs for shard in writer.manifest.ahead] == [(3, 4)]
+        writer.add({"a": rows(10)}, AXES, 5)
+        assert (writer.inputs, writer.samples) == (4, 20)
+        writer.finish()
+    assert not torn.exists()
+    found = [Store(tmp_path / name) for name in ("whole", "cut")]
+    assert found[0].manifest == found[1].manifest
 
 
 def test_another_harvest_is_refused(tmp_path):
@@ -68,7 +92,7 @@ def test_another_harvest_is_refused(tmp_path):
 @pytest.mark.parametrize("how", ["flipped", "cut", "gone", "swapped"])
 def test_a_damaged_or_foreign_shard_is_named(tmp_path, how):
     store = written(tmp_path)
-    file = tmp_path / "rows-000002.safetensors"
+    file = tmp_path / store.manifest.shards[2].file
     content = bytearray(file.read_bytes())
     if how == "flipped":
         content[-3] ^= 1
@@ -78,7 +102,7 @@ def test_a_damaged_or_foreign_shard_is_named(tmp_path, how):
     elif how == "gone":
         file.unlink()
     else:
-        file.write_bytes((tmp_path / "rows-000001.safetensors").read_bytes())
+        file.write_bytes((tmp_path / store.manifest.shards[1].file).read_bytes())
     store.column("a").read(1, 0, 5)
     with pytest.raises(DamagedShardError, match="rows-000002"):
         store.column("a").read(2, 0, 5)

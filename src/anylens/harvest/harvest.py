@@ -13,7 +13,8 @@ from anylens.harvest.positions import Positions
 from anylens.lens import Lens
 from anylens.running.choice import Choice
 from anylens.store.reader import Store
-from anylens.store.writer import SHARD_BYTES, Writer
+from anylens.store.shards import SHARD_BYTES
+from anylens.store.writer import Writer
 
 
 def harvest(  # noqa: PLR0913 - each is one plain choice of the user's

@@ -15,6 +15,7 @@ from anylens.store.reader import Source
 from anylens.store.rows import Rows, joined
 
 READ_AT_ONCE = 65_536  # rows that are read together when a place is gone back to
+FORESEEN = 8  # blocks that a source is told of
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,24 @@ class Batches:
 
     def _lay_out(self) -> None:
         """Lay the blocks out in the order of this epoch."""
-        shuffled = torch.randperm(
-            len(self.source.sizes), generator=torch.Generator().manual_seed(self.seed + 7919 * self.epoch)
-        )
-        self._blocks = [int(block) for block in shuffled]
+        self._blocks = self._order_of(self.epoch)
         sizes = torch.tensor([self.source.sizes[block] for block in self._blocks])
         self._ends = torch.cumsum(sizes, 0)
+        self._told = -1
+
+    def _order_of(self, epoch: int) -> list[int]:
+        random = torch.Generator().manual_seed(self.seed + 7919 * epoch)
+        shuffled: list[int] = torch.randperm(len(self.source.sizes), generator=random).tolist()
+        return shuffled
+
+    def _expect(self, place: int) -> None:
+        """Tell the source which blocks come next, those of the next epoch too."""
+        if place != self._told:
+            self._told = place
+            coming = self._blocks[place : place + FORESEEN]
+            if len(coming) < FORESEEN and (self.epochs is None or self.epoch + 1 < self.epochs):
+                coming += [one for one in self._order_of(self.epoch + 1) if one not in coming]
+            self.source.expect(coming[:FORESEEN])
 
     def _read(self, start: int, stop: int) -> Rows:
         """Return rows by their numbers in the epoch's order."""
@@ -84,6 +97,7 @@ class Batches:
             place = int(torch.searchsorted(self._ends, at, right=True))
             first = int(self._ends[place]) - self.source.sizes[self._blocks[place]]
             upto = min(stop, int(self._ends[place]))
+            self._expect(place)
             parts.append(self.source.read(self._blocks[place], at - first, upto - first))
             at = upto
         return joined(parts)

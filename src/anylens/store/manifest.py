@@ -1,16 +1,16 @@
 """The manifest of a store: what its rows are, where they came from, and which files hold them. JSON."""
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from anylens.core.errors import DamagedShardError, StoreError
+from anylens.store.storage import Storage
+from anylens.store.storage import write_whole as write_whole  # noqa: PLC0414 - for those who write other files
 
 NAME = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Shard:
-    """One file: its rows by point, its checksum, and the inputs and samples that it holds, ends excluded."""
+    """One file: its rows by point, its checksum, and the inputs and samples that it holds, ends excluded.
+
+    The file counts its samples from 0; `samples` says which they are of the whole store.
+    """
 
     file: str
     rows: Mapping[str, int]
@@ -32,97 +35,96 @@ class Shard:
     inputs: tuple[int, int]
     samples: tuple[int, int]
 
+    def behind(self, samples: int) -> "Shard":
+        """Return it as one whose samples come after so many others."""
+        return replace(self, samples=(samples, samples + self.samples[1] - self.samples[0]))
+
 
 @dataclass(frozen=True)
 class Manifest:
     """What a store holds.
 
     Attributes:
-        columns: by point.
         origin: what the rows were made from: model, anatomy, layout, choice of positions; a run that resumes agrees.
-        shards: in the order in which they were written.
+        columns: by point.
+        per_shard: how many inputs a file holds, but for the last; 0 before the first input.
+        shards: those from the first input on without a gap, in the order of inputs: what can be read.
+        ahead: those behind a gap, written by workers that were quicker than others; their samples count from 0.
         complete: whether all inputs were gone through.
     """
 
     origin: Mapping[str, Any]
     columns: Mapping[str, Column] = field(default_factory=dict)
+    per_shard: int = 0
     shards: tuple[Shard, ...] = ()
+    ahead: tuple[Shard, ...] = ()
     complete: bool = False
 
     @property
     def inputs(self) -> int:
-        """How many inputs are in the files."""
+        """How many inputs can be read, from the first on."""
         return self.shards[-1].inputs[1] if self.shards else 0
 
     @property
     def samples(self) -> int:
-        """How many samples are in the files."""
+        """How many samples can be read, from the first on."""
         return self.shards[-1].samples[1] if self.shards else 0
 
     def count(self, point: str) -> int:
-        """Return how many rows a point has."""
+        """Return how many rows of a point can be read."""
         return sum(shard.rows.get(point, 0) for shard in self.shards)
 
-    def with_shard(self, shard: Shard) -> "Manifest":
-        """Return the manifest with one more file."""
-        return replace(self, shards=(*self.shards, shard))
+    def with_shards(self, more: Iterable[Shard]) -> "Manifest":
+        """Return the manifest with more files, in any order."""
+        waiting = {shard.inputs[0]: shard for shard in (*self.ahead, *more)}
+        ready, inputs, samples = [], self.inputs, self.samples
+        while inputs in waiting:
+            shard = waiting.pop(inputs).behind(samples)
+            ready.append(shard)
+            inputs, samples = shard.inputs[1], shard.samples[1]
+        ahead = tuple(waiting[first].behind(0) for first in sorted(waiting))
+        return replace(self, shards=(*self.shards, *ready), ahead=ahead)
 
-    def write(self, folder: Path) -> None:
+    def write(self, storage: Storage) -> None:
         """Write it so that a reader sees the old one or the new one, whole."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
-        write_whole(folder / NAME, text.encode())
+        storage.write(NAME, json.dumps({"format": FORMAT, **asdict(self)}, indent=1).encode())
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(storage: Storage) -> Manifest:
     """Read the manifest of a store.
 
     Raises:
         StoreError: there is none, or it is of another format.
         DamagedShardError: it is damaged.
     """
-    file = folder / NAME
+    file = f"{storage}/{NAME}"
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(f"{folder} is no store of rows: it has no {NAME}. Harvest into it first.") from None
+        data = json.loads(storage.read(NAME).decode())
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(f"{storage} is no store of rows: it has no {NAME}. Harvest into it first.") from None
     except (OSError, ValueError) as error:
         raise DamagedShardError(f"{file} cannot be read: {error}.") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise StoreError(f"{file} is no manifest of format {FORMAT}.")
     try:
-        columns = {
-            name: Column(c["width"], c["dtype"], tuple(c["axes"])) for name, c in data["columns"].items()
-        }
-        shards = tuple(
-            Shard(
-                s["file"],
-                s["rows"],
-                s["sha256"],
-                (s["inputs"][0], s["inputs"][1]),
-                (s["samples"][0], s["samples"][1]),
-            )
-            for s in data["shards"]
+        return Manifest(
+            data["origin"],
+            {name: column_of(column) for name, column in data["columns"].items()},
+            int(data["per_shard"]),
+            tuple(shard_of(one) for one in data["shards"]),
+            tuple(shard_of(one) for one in data["ahead"]),
+            bool(data["complete"]),
         )
-        return Manifest(data["origin"], columns, shards, bool(data["complete"]))
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise DamagedShardError(f"{file} is damaged: {type(error).__name__}: {error}.") from error
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file under another name, have it reach the disk, and then give it its name.
+def column_of(data: Mapping[str, Any]) -> Column:
+    """Return a column as JSON gives it."""
+    return Column(data["width"], data["dtype"], tuple(data["axes"]))
 
-    Raises StoreError if the disk does not take it; what was there before is still there then.
-    """
-    part = file.with_name(f"{file.name}.part")
-    try:
-        with part.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StoreError(
-            f"{file} could not be written: {error}. What was written before is whole; make room and run the same "
-            "command again to go on."
-        ) from error
+
+def shard_of(data: Mapping[str, Any]) -> Shard:
+    """Return a shard as JSON gives it."""
+    inputs, samples = data["inputs"], data["samples"]
+    return Shard(data["file"], data["rows"], data["sha256"], (inputs[0], inputs[1]), (samples[0], samples[1]))

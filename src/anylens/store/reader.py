@@ -1,16 +1,21 @@
-"""Reads rows back: the files of a folder, checked, or a tensor in memory, by the same two calls."""
+"""Reads rows back: the files of a folder, checked, or a tensor in memory, by the same calls."""
 
 import hashlib
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load
 
 from anylens.core.errors import DamagedShardError, StoreError
 from anylens.core.suggest import nearest
-from anylens.store.manifest import read_manifest
+from anylens.store.ahead import Ahead
+from anylens.store.manifest import Shard, read_manifest
 from anylens.store.rows import Rows
+from anylens.store.storage import OnDisk, Storage, storage_at
 
 
 class Source(Protocol):
@@ -30,12 +35,16 @@ class Source(Protocol):
         """Return some rows of a block."""
         ...
 
+    def expect(self, blocks: Sequence[int]) -> None:
+        """Take note of the block that is read now and those that come next, in order."""
+        ...
+
 
 class Store:
-    """A folder of rows, as `anylens.harvest` writes it."""
+    """A folder of rows, as `anylens.harvest` writes it, at a path or a URL."""
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str | Storage) -> None:
+        self.folder = storage_at(folder)
         self.manifest = read_manifest(self.folder)
         self._checked: set[str] = set()
 
@@ -48,32 +57,62 @@ class Store:
         """Return how many rows a point has."""
         return self.manifest.count(self._known(point))
 
-    def column(self, point: str) -> "StoredColumn":
-        """Return the rows of one point, to be read in blocks."""
-        return StoredColumn(self, self._known(point))
+    def column(self, point: str, *, ahead: int = 2) -> "StoredColumn":
+        """Return the rows of one point, to be read in blocks.
+
+        While a block is used, `ahead` more are read in the background and held in memory; 0 reads each when needed.
+        """
+        return StoredColumn(self, self._known(point), ahead=ahead)
 
     def check(self) -> None:
         """Check every file against its checksum; DamagedShardError names the first that does not match."""
-        for number in range(len(self.manifest.shards)):
-            self.check_shard(number)
+        for shard in self.manifest.shards:
+            self._check(shard, self._content(shard) if not isinstance(self.folder, OnDisk) else None)
 
-    def check_shard(self, number: int) -> Path:
-        """Check one file, once in the life of this object, and return its path."""
+    def slices(self, number: int, point: str, start: int, stop: int | None) -> list[torch.Tensor]:
+        """Return some rows of a file: values, samples, places. The file is checked when it is read for the first time.
+
+        On disk only what is asked for is read; at a URL the whole file is.
+        """
         shard = self.manifest.shards[number]
-        file = self.folder / shard.file
-        if shard.file not in self._checked:
-            try:
-                with file.open("rb") as handle:
+        names = [f"{part}/{point}" for part in ("values", "sample", "where")]
+        try:
+            if isinstance(self.folder, OnDisk):
+                self._check(shard)
+                with safe_open(str(self.folder.path / shard.file), "pt") as held:
+                    return [held.get_slice(name)[start:stop] for name in names]
+            content = self._content(shard)
+            self._check(shard, content)
+            tensors = load(content)
+            return [tensors[name][start:stop] for name in names]
+        except (OSError, SafetensorError, KeyError) as error:
+            raise DamagedShardError(f"{self.folder}/{shard.file} cannot be read: {error}.") from error
+
+    def _content(self, shard: Shard) -> bytes:
+        try:
+            return self.folder.read(shard.file)
+        except OSError as error:
+            raise DamagedShardError(f"{self.folder}/{shard.file} cannot be read: {error}.") from error
+
+    def _check(self, shard: Shard, content: bytes | None = None) -> None:
+        """Check a file, once in the life of this object where it is on disk, and whenever it comes from a URL."""
+        if content is None and shard.file in self._checked:
+            return
+        file = f"{self.folder}/{shard.file}"
+        try:
+            if content is None:
+                with Path(file).open("rb") as handle:
                     found = hashlib.file_digest(handle, "sha256").hexdigest()
-            except OSError as error:
-                raise DamagedShardError(f"{file} cannot be read: {error}.") from error
-            if found != shard.sha256:
-                raise DamagedShardError(
-                    f"{file} is damaged or foreign: its SHA-256 is {found[:12]}..., and the manifest says "
-                    f"{shard.sha256[:12]}.... Harvest again into another folder."
-                )
-            self._checked.add(shard.file)
-        return file
+            else:
+                found = hashlib.file_digest(io.BytesIO(content), "sha256").hexdigest()
+        except OSError as error:
+            raise DamagedShardError(f"{file} cannot be read: {error}.") from error
+        if found != shard.sha256:
+            raise DamagedShardError(
+                f"{file} is damaged or foreign: its SHA-256 is {found[:12]}..., and the manifest says "
+                f"{shard.sha256[:12]}.... Harvest again into another folder."
+            )
+        self._checked.add(shard.file)
 
     def _known(self, point: str) -> str:
         if point not in self.manifest.columns:
@@ -94,24 +133,35 @@ class Store:
 
 
 class StoredColumn:
-    """The rows of one point of a store. A block is a shard."""
+    """The rows of one point of a store. A block is a file.
 
-    def __init__(self, store: Store, point: str) -> None:
+    Attributes:
+        ahead: reads the blocks that come next; `ahead.waited` says for how long a block had to be waited for.
+    """
+
+    def __init__(self, store: Store, point: str, *, ahead: int = 2) -> None:
         self.store, self.point = store, point
         self.sizes = [shard.rows.get(point, 0) for shard in store.manifest.shards]
         column = store.manifest.columns[point]
         self.width, self.axes = column.width, tuple(column.axes)
+        self.ahead = Ahead(self._whole, most=ahead)
+
+    def expect(self, blocks: Sequence[int]) -> None:
+        """Begin to read the blocks that come next."""
+        self.ahead.expect(blocks)
 
     def read(self, block: int, start: int, stop: int) -> Rows:
-        """Return some rows of a shard, whose file is checked when it is read for the first time."""
-        file = self.store.check_shard(block)
-        try:
-            with safe_open(str(file), "pt") as held:
-                names = (f"{part}/{self.point}" for part in ("values", "sample", "where"))
-                values, sample, where = (held.get_slice(name)[start:stop] for name in names)
-        except (OSError, SafetensorError) as error:
-            raise DamagedShardError(f"{file} cannot be read: {error}.") from error
-        return Rows(values, sample, where, self.axes)
+        """Return some rows of a block."""
+        held = self.ahead.take(block)
+        return self._rows(block, start, stop) if held is None else held[start:stop]
+
+    def _whole(self, block: int) -> Rows:
+        return self._rows(block, 0, None)
+
+    def _rows(self, block: int, start: int, stop: int | None) -> Rows:
+        first = self.store.manifest.shards[block].samples[0]
+        values, sample, where = self.store.slices(block, self.point, start, stop)
+        return Rows(values, sample + first, where, self.axes)
 
 
 class InMemory:
@@ -137,3 +187,6 @@ class InMemory:
         """Return some rows of a block."""
         first = block * self.BLOCK
         return self.rows[first + start : first + stop]
+
+    def expect(self, blocks: Sequence[int]) -> None:
+        """Do nothing: it is all there."""

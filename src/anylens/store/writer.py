@@ -1,175 +1,113 @@
-"""Writes rows to a folder, shard by shard, so that at any moment what the manifest lists is whole."""
+"""Writes rows one input after the other, file by file, so that at any moment what was committed is whole."""
 
-import hashlib
-import os
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
-from safetensors.torch import save
-
 from anylens.core.errors import StoreError
-from anylens.store.manifest import NAME, Column, Manifest, Shard, read_manifest, write_whole
-from anylens.store.rows import Rows, joined
-
-SHARD_BYTES = 64 * 2**20
+from anylens.store.assembly import Assembly
+from anylens.store.manifest import Manifest
+from anylens.store.rows import Rows
+from anylens.store.shards import SHARD_BYTES, bytes_of, columns_of, inputs_per_shard, pack
+from anylens.store.storage import OnDisk, Storage, storage_at
 
 
 class Writer:
-    """Takes the rows of one input after the other. A shard holds whole inputs, so that a run resumes at an input.
+    """Takes the rows of one input after the other. A file holds whole inputs, so that a run resumes at an input.
 
-    Opened on a folder where the same harvest was cut off, it goes on behind the last shard: `inputs` and `samples`
-    say how many to skip.
+    Opened on a folder where the same harvest was cut off, it goes on behind the last file: `inputs` and `samples`
+    say how many to skip. On disk it holds a lock; at a URL two writers do the work twice and harm nothing.
     """
 
     def __init__(
-        self, folder: Path | str, origin: Mapping[str, Any], *, shard_bytes: int = SHARD_BYTES
+        self,
+        folder: Path | str | Storage,
+        origin: Mapping[str, Any],
+        *,
+        shard_bytes: int = SHARD_BYTES,
+        count: int | None = None,
     ) -> None:
-        self.folder = Path(folder)
-        self.shard_bytes = shard_bytes
-        self._make_folder()
-        self._lock = _locked(self.folder)
-        try:
-            self.manifest = self._begin(origin)
-        except BaseException:
-            self._lock.close()
-            raise
+        """Open a folder, which is made if there is none.
+
+        Args:
+            folder: a path or a URL.
+            origin: what the rows are made from.
+            shard_bytes: the size of a file, about.
+            count: how many inputs there are, where that is known; a small harvest then has some files all the same.
+        """
+        self.storage = storage_at(folder)
+        self.shard_bytes, self._count = shard_bytes, count
+        with ExitStack() as stack:
+            try:
+                self.storage.make()
+            except StoreError as error:
+                raise StoreError(f"{self.storage} cannot be a store of rows: {error}") from error
+            stack.enter_context(self.storage.alone())
+            self._assembly = Assembly(self.storage, origin)
+            if isinstance(self.storage, OnDisk):  # nobody else is in it
+                self._assembly.sweep()
+            self._open = stack.pop_all()
+        self._go_on()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What there is."""
+        return self._assembly.manifest
+
+    def _go_on(self) -> None:
+        """Go on behind what can be read."""
         self.inputs, self.samples = self.manifest.inputs, self.manifest.samples
         self._first = (self.inputs, self.samples)
         self._pending: dict[str, list[Rows]] = {}
-        self._pending_bytes = 0
-
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{self.folder} cannot be a store of rows: {error}.") from error
-
-    def _begin(self, origin: Mapping[str, Any]) -> Manifest:
-        if not (self.folder / NAME).exists():
-            others = [file.name for file in self.folder.iterdir() if file.suffix == ".safetensors"]
-            if others:
-                raise StoreError(
-                    f"{self.folder} holds {others[0]} but no {NAME}. Harvest into a folder of its own."
-                )
-            return Manifest(dict(origin))
-        found = read_manifest(self.folder)
-        differing = sorted(
-            key
-            for key in {*origin, *found.origin}
-            if _plain(origin.get(key)) != _plain(found.origin.get(key))
-        )
-        if differing:
-            key = differing[0]
-            raise StoreError(
-                f"{self.folder} holds rows of another harvest: {key} was {found.origin.get(key)!r}, and is now "
-                f"{origin.get(key)!r}. Give another folder, or remove this one."
-            )
-        listed = {shard.file for shard in found.shards}
-        for file in self.folder.iterdir():  # written, but not listed before the run was cut off
-            if file.suffix == ".part" or (file.suffix == ".safetensors" and file.name not in listed):
-                file.unlink()
-        return found
 
     def add(self, rows: Mapping[str, Rows], axes: Mapping[str, tuple[str, ...]], samples: int) -> None:
         """Take the rows of the next input, by point, with the axes of their places.
 
         Raises StoreError if a point's rows have another width or dtype than before.
         """
+        self._assembly.begin(inputs_per_shard(bytes_of(rows), self.shard_bytes, self._count))
+        columns = columns_of(rows, axes)
+        self._assembly.expect(columns, self.inputs)
         for point, some in rows.items():
-            column = Column(
-                some.values.shape[1], str(some.values.dtype).removeprefix("torch."), tuple(axes[point])
-            )
-            known = self.manifest.columns.get(point)
-            if known is None:
-                self.manifest = replace(self.manifest, columns={**self.manifest.columns, point: column})
-            elif known != column:
-                raise StoreError(
-                    f"The rows of {point} were {known}, and those of input {self.inputs} are {column}."
-                )
-            self._pending.setdefault(point, []).append(some)
-            self._pending_bytes += some.bytes
+            self._pending.setdefault(point, []).append(replace(some, sample=some.sample - self._first[1]))
         self.inputs += 1
         self.samples += samples
-        if self._pending_bytes >= self.shard_bytes:
+        if self.inputs - self._first[0] == self.manifest.per_shard:
             self.commit()
 
     def commit(self) -> None:
-        """Write what is pending as a shard, and list it."""
+        """Write what is pending as a file, and list it."""
         if self.inputs == self._first[0]:
             return
-        tensors: dict[str, torch.Tensor] = {}
-        for point, parts in self._pending.items():
-            rows = joined(parts)
-            tensors |= {
-                f"values/{point}": rows.values.contiguous(),
-                f"sample/{point}": rows.sample.contiguous(),
-                f"where/{point}": rows.where.contiguous(),
-            }
-        content = save(tensors)
-        file = f"rows-{len(self.manifest.shards):06d}.safetensors"
-        write_whole(self.folder / file, content)
-        shard = Shard(
-            file,
-            {point: sum(map(len, parts)) for point, parts in self._pending.items()},
-            hashlib.sha256(content).hexdigest(),
-            (self._first[0], self.inputs),
-            (self._first[1], self.samples),
+        packed = pack(
+            self._pending,
+            self.manifest.columns,
+            number=self._first[0] // self.manifest.per_shard,
+            inputs=(self._first[0], self.inputs),
+            samples=self.samples - self._first[1],
         )
-        listed = self.manifest.with_shard(shard)
-        listed.write(self.folder)
-        self.manifest = listed
-        self._first = (self.inputs, self.samples)
-        self._pending, self._pending_bytes = {}, 0
+        self._assembly.commit(packed)
+        self._go_on()
 
     def finish(self) -> Manifest:
         """Write the rest, and mark the store complete."""
         self.commit()
-        self.manifest = replace(self.manifest, complete=True)
-        self.manifest.write(self.folder)
-        return self.manifest
+        return self._assembly.finish()
 
     def close(self) -> None:
         """Let go of the folder. What is pending is not written: a run that resumes makes it again."""
-        self._lock.close()
+        with self._open:
+            self._assembly.save()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: Any, __: TracebackType | None) -> None:
-        self.close()
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON gives it back."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-class _Lock:
-    """A lock on a folder that goes with the process that holds it."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-
-    def close(self) -> None:
-        """Unlock."""
-        self._handle.close()
-
-
-def _locked(folder: Path) -> _Lock:
-    """Lock a folder for one writer; StoreError if another one is at work."""
-    handle = (folder / ".lock").open("a")
-    if os.name == "posix":
-        import fcntl
-
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.close()
-            raise StoreError(f"Another process is writing to {folder}.") from None
-    return _Lock(handle)
+        if kind is None:
+            self.close()
+        else:
+            with self._open, suppress(StoreError):
+                self._assembly.save()
