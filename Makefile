@@ -8,7 +8,7 @@ WORKERS ?= 2
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types pytest wide format bench coverage check-models compare-saelens zoo zoo-check saes saes-check tutorials docs clean
+.PHONY: help setup demo test lint types pytest wide format bench scale coverage check-models compare-saelens zoo zoo-check saes saes-check tutorials docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ format: $(READY) ## rewrite the sources as ruff wants them
 
 bench: $(READY) ## measure the budgets; ARGS="..." goes to the benchmark
 	@$(BIN)/python -m bench $(ARGS)
+
+scale: $(READY) ## 256 workers simulated, and a model of a billion rows; ARGS=--measure measures too
+	@$(BIN)/python -m tools.scale $(ARGS)
 
 coverage: $(READY) ## which architectures are understood; SPECIMENS=FOLDER
 	@$(BIN)/python tools/coverage.py --specimens '$(SPECIMENS)'

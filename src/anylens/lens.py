@@ -1,7 +1,7 @@
 """A lens: a model with its anatomy and its points. The run methods, nothing more."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Lens:
         self.stand_ins = stand_ins_of(family, model)  # those for functions of Python
         self.processor: Any = None  # what turns raw input into tensors; `anylens.load` brings it
         self.world: Any = None  # what a model of the zoo was trained on; `anylens.load` brings it too
+        self.made_by: Callable[[], Lens] | None = None  # makes it again, elsewhere; `anylens.load` says how
         self._anatomy = self._named(anatomy) if anatomy is not None else None
         self._points: Points | None = None
         self._splices: dict[str, Splice] = {}  # by the names that their points were given
@@ -245,6 +246,7 @@ class Lens:
         other = copy.copy(self)
         other._splices = {**self._splices, **dict(zip(coders, found, strict=True))}
         other._points = None
+        other.made_by = None
         return other
 
     def detach(self) -> None:

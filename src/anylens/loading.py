@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,6 +73,13 @@ def load(
         ZooError: there is no such model in the zoo.
     """
     _refuse(options)
+    lens = _loaded(name, dict(options), example=example, family=family)
+    lens.made_by = partial(load, name, example=example, family=family, **options)
+    return lens
+
+
+def _loaded(name: str | Path, options: dict[str, Any], *, example: Any, family: Family | str | None) -> Lens:
+    """Load the model and attach to it."""
     if str(name).startswith("zoo:"):
         return _from_zoo(str(name).removeprefix("zoo:"), options, example=example, family=family)
     source = find(name, gguf=options.pop("gguf_file", ""))

@@ -13,6 +13,7 @@ import torch
 import anylens
 from anylens.core.errors import AxisError, StoreError
 from anylens.harvest import Batches, Live, Store, harvest
+from anylens.store.rows import joined
 from tests import models, pipelines
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -70,7 +71,7 @@ def test_rows_are_what_the_model_has_there(vit, tmp_path):
 def test_positions(vit, tmp_path, positions, kept):
     data = pictures(2)
     store = harvest(vit, data, points=NAME, to=tmp_path, positions=positions)
-    rows = all_rows(store)[0]
+    rows = joined(all_rows(store))
     assert rows.where[:, 1].tolist() == kept * 6
     wanted = torch.cat([vit.run_with_cache(one, points=NAME)[1][NAME][:, kept] for one in data])
     assert torch.equal(rows.values, wanted.reshape(-1, 24))

@@ -3,15 +3,17 @@
 import argparse
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 
 from anylens.cli.models import HELP, called, open_model
 from anylens.core.errors import StoreError
-from anylens.harvest import harvest
+from anylens.harvest import Ray, harvest
+from anylens.harvest.engines import ENGINES, Engine, Local
 from anylens.harvest.positions import NAMED
+from anylens.lens import Lens
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -22,10 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", nargs="+", required=True, metavar="NAME", help="names or globs")
     parser.add_argument(
         "--to",
-        type=Path,
         required=True,
         metavar="FOLDER",
-        help="where the rows go; a run cut off goes on there",
+        help="where the rows go, a folder or a URL such as s3://bucket/rows; a run cut off goes on there",
     )
     parser.add_argument(
         "--data",
@@ -48,23 +49,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--method", help="what is called in place of the model, such as generate")
     parser.add_argument("--steps", help="of an iterative run: indices such as 0,3 or 10:20:2 (default: all)")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="local", help="where it runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, help="of the engine ray (default: as many as there is room for)"
+    )
+    parser.add_argument("--address", help="of a running cluster of ray (default: one is started here)")
+    parser.add_argument("--gpus", type=float, default=0, help="of each worker (default: %(default)s)")
     parser.add_argument("--dtype", choices=DTYPES, help="of the rows (default: the model's)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Harvest, and print what the folder holds."""
     store = harvest(
-        open_model(arguments.model).lens,
-        inputs(arguments),
+        partial(lens_of, arguments.model),
+        partial(inputs, arguments),
         points=arguments.points,
         to=arguments.to,
         positions=arguments.positions if arguments.positions in NAMED else index(arguments.positions),
         steps=index(arguments.steps) if arguments.steps else None,
         method=arguments.method,
         dtype=DTYPES[arguments.dtype] if arguments.dtype else None,
+        engine=engine(arguments),
     )
     print(store)
     return 0
+
+
+def lens_of(name: str) -> Lens:
+    """Return a lens on the model of this name: a worker of a cluster makes its own."""
+    return open_model(name).lens
+
+
+def engine(arguments: argparse.Namespace) -> Engine:
+    """Return the engine that was chosen; StoreError for options that it does not have."""
+    if arguments.engine == "ray":
+        return Ray(arguments.address, workers=arguments.workers, gpus=arguments.gpus)
+    if arguments.workers or arguments.address or arguments.gpus:
+        raise StoreError(
+            "--workers, --address and --gpus are those of --engine ray. Add it, or leave them out."
+        )
+    return Local()
 
 
 def inputs(arguments: argparse.Namespace) -> Iterable[Any]:

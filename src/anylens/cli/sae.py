@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sae", type=Path, metavar="SAE", help="folder of the autoencoder")
     parser.add_argument(
-        "rows", type=Path, metavar="ROWS", help="folder of rows, as `anylens harvest` writes it"
+        "rows", metavar="ROWS", help="folder of rows, or its URL, as `anylens harvest` writes it"
     )
     parser.add_argument("--point", help="the point, where the folder has rows of several")
 
@@ -47,7 +47,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     usual = Settings()
     parser.add_argument(
-        "rows", type=Path, metavar="ROWS", help="folder of rows, as `anylens harvest` writes it"
+        "rows", metavar="ROWS", help="folder of rows, or its URL, as `anylens harvest` writes it"
     )
     parser.add_argument("--point", help="the point, where the folder has rows of several")
     parser.add_argument(

@@ -6,6 +6,7 @@ from typing import Any
 from anylens.core.errors import StoreError
 from anylens.harvest.job import Job, samples_of
 from anylens.harvest.positions import Positions
+from anylens.harvest.seeding import seeded
 from anylens.lens import Lens
 from anylens.running.choice import Choice
 from anylens.store.rows import Rows, joined
@@ -43,8 +44,10 @@ def collect(
     job = Job.of(lens, points, positions=positions, steps=steps, method=method)
     parts: dict[str, list[Rows]] = {point.name: [] for point in job.points}
     samples = 0
-    for given in job.inputs(data):
-        for name, rows in job.rows(given, first=samples).items():
+    for number, given in enumerate(job.inputs(data)):
+        with seeded(number):
+            found = job.rows(given, first=samples)
+        for name, rows in found.items():
             parts[name].append(rows)
         samples += samples_of(given)
     empty = [name for name, found in parts.items() if not sum(map(len, found))]

@@ -6,6 +6,7 @@ from typing import Any
 from anylens.core.errors import StoreError
 from anylens.harvest.job import Job, samples_of
 from anylens.harvest.positions import Positions
+from anylens.harvest.seeding import seeded
 from anylens.lens import Lens
 from anylens.store.rows import Rows
 
@@ -65,4 +66,5 @@ class Live:
 
     def _run(self, block: int) -> Rows:
         given = self.job.arguments(self.data[block])
-        return self.job.rows(given, first=block * self._samples)[self.job.points[0].name]
+        with seeded(block):
+            return self.job.rows(given, first=block * self._samples)[self.job.points[0].name]

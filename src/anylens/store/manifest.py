@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anylens.core.errors import DamagedShardError, StoreError
@@ -87,7 +87,23 @@ class Manifest:
 
     def write(self, storage: Storage) -> None:
         """Write it so that a reader sees the old one or the new one, whole."""
-        storage.write(NAME, json.dumps({"format": FORMAT, **asdict(self)}, indent=1).encode())
+        storage.write(NAME, self.text().encode())
+
+    def text(self) -> str:
+        """Return it as JSON, a file a line: there may be a hundred thousand."""
+        said = {
+            "format": FORMAT,
+            "origin": self.origin,
+            "columns": {point: vars(column) for point, column in self.columns.items()},
+            "per_shard": self.per_shard,
+            "complete": self.complete,
+        }
+        lists = [_lines(name, shards) for name, shards in (("shards", self.shards), ("ahead", self.ahead))]
+        return json.dumps(said, indent=1).removesuffix("\n}") + "".join(lists) + "\n}\n"
+
+
+def _lines(name: str, shards: Iterable[Shard]) -> str:
+    return f',\n "{name}": [' + ",".join(f"\n  {json.dumps(vars(shard))}" for shard in shards) + "]"
 
 
 def read_manifest(storage: Storage) -> Manifest:

@@ -145,6 +145,7 @@ class StoredColumn:
         column = store.manifest.columns[point]
         self.width, self.axes = column.width, tuple(column.axes)
         self.ahead = Ahead(self._whole, most=ahead)
+        self._last: tuple[int, Rows] | None = None
 
     def expect(self, blocks: Sequence[int]) -> None:
         """Begin to read the blocks that come next."""
@@ -153,7 +154,13 @@ class StoredColumn:
     def read(self, block: int, start: int, stop: int) -> Rows:
         """Return some rows of a block."""
         held = self.ahead.take(block)
-        return self._rows(block, start, stop) if held is None else held[start:stop]
+        if held is None and isinstance(self.store.folder, OnDisk):
+            return self._rows(block, start, stop)
+        if held is None:  # from a URL a file comes as a whole
+            if self._last is None or self._last[0] != block:
+                self._last = block, self._whole(block)
+            held = self._last[1]
+        return held[start:stop]
 
     def _whole(self, block: int) -> Rows:
         return self._rows(block, 0, None)

@@ -1,0 +1,15 @@
+"""Random numbers that hang on the input alone, so that sampling and noise come out the same wherever it is run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def seeded(number: int) -> Iterator[None]:
+    """Run an input with torch's random numbers seeded by its number; the caller's own go on afterwards as they were."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(number)
+        yield
