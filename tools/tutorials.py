@@ -128,6 +128,7 @@ def main() -> None:
     chosen = scripts(parser.parse_args().names)
     os.environ.pop("MPLBACKEND", None)  # pictures go into the notebook
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm asks for a library of Jupyter's
     with tempfile.TemporaryDirectory() as settings:
         os.environ["IPYTHONDIR"] = settings

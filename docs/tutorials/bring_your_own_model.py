@@ -119,9 +119,9 @@ fig.tight_layout()
 # ## Is it what the model goes by?
 #
 # That a direction can be read does not say that the model reads it. So turn the state around along it at moment 7, and
-# leave everything else of the state alone. A hook is a function of the value and of where it is. If this is the memory,
-# all answers from then on are the opposite, and none before. The control moves the state by as much along a random
-# direction.
+# leave everything else of the state alone. A hook is a function of the value and of where it is. If this is the
+# memory, all answers from then on are the opposite, and none before. The control moves the state by as much along a
+# random direction.
 
 
 # %%
@@ -163,7 +163,8 @@ fig.tight_layout()
 # ## Which block computes it?
 #
 # The loop's body is a model too. Attach to it alone, and its blocks have short names, in the vocabulary of
-# TransformerLens, since a residual stream was seen. Hooks on it act wherever it is called, here within the whole model.
+# TransformerLens, since a residual stream was seen. Hooks on it act wherever it is called, here within the whole
+# model.
 
 # %%
 body = anylens.attach(model.cell, example=(states[0], bits[:, 0]))
@@ -243,6 +244,6 @@ assert found == expected
 # ```
 #
 # `anylens check my_package:make_model` measures on your model what was promised here, on every point: that reading
-# changes nothing, that every edit counts, that the streams add up. To give points names of your own, or to say where in
-# the input a position lies, write a [family plugin](../../CONTRIBUTING.md#adding-a-family); nothing in anylens is
+# changes nothing, that every edit counts, that the streams add up. To give points names of your own, or to say where
+# in the input a position lies, write a [family plugin](../../CONTRIBUTING.md#adding-a-family); nothing in anylens is
 # edited.
