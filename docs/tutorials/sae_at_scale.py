@@ -210,6 +210,8 @@ with torch.no_grad():
 # torchrun --nnodes 2 --nproc-per-node 8 my_training.py  # on two computers: a script with `train` as above
 # ```
 #
+# A harvest runs on Ray too, and fills the same store: `anylens.harvest(..., engine="ray")`.
+#
 # With `--parallel dictionary` the processes share out the latents instead of the rows, for a dictionary that one device
 # does not hold. To keep no rows on disk, `Batches(Live(lens, data, point=point), 4096, epochs=None)` runs the model
 # whenever rows are wanted.
