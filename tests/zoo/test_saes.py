@@ -18,7 +18,7 @@ from tools.saes.recipes import RECIPES
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SHIPPED = [recipe for recipe in RECIPES if recipe.name in sae_names()]
-LIGHT, FEW = 64, 8  # samples; runs of many steps take few
+LIGHT, FEW = 64, 4  # samples; runs of many steps take few
 
 
 def test_every_one_has_a_recipe_and_a_card():

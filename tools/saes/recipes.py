@@ -123,7 +123,8 @@ RECIPES = (
             "No single feature tells pauses from vowels, which a linear probe does with 1.00: pauses before, "
             "between and behind vowels have features of their own. Tried: 12 to 32 latents, 2 to 8 active, TopK, "
             "and Matryoshka with first parts of 1 to 9. Pitch, loudness and speaker are left out: the probe finds "
-            "none of them over 0.8."
+            "none of them over 0.8. Pushed from 0.12 to 0.28 s only, in vowels of any length, 91% change, but the "
+            "number of letters changes too in all of them."
         ),
     ),
     Recipe(
