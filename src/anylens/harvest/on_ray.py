@@ -195,8 +195,9 @@ def _cluster(ray: Any, engine: Ray) -> Iterator[None]:
     )
     try:
         ray.init(**started, log_to_driver=False, logging_level="error")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise StoreError(f"There is no cluster of Ray at {engine.address}: {_line(error)}") from error
+    except Exception as error:  # Ray raises bare ones where a node does not start in time
+        where = "could be started here" if here else f"is at {engine.address or os.environ['RAY_ADDRESS']}"
+        raise StoreError(f"No cluster of Ray {where}: {_line(error)}") from error
     try:
         yield
     finally:
