@@ -9,10 +9,10 @@ import torch
 import anylens
 from anylens.cli import main
 from anylens.core.errors import ZooError
+from anylens.tasks.making import opened
 from anylens.zoo.saes import SAES_FOLDER, sae_folder, sae_names
 from tools.saes import page
 from tools.saes.checking import card_of, facts
-from tools.saes.making import opened
 from tools.saes.measuring import measured
 from tools.saes.recipes import RECIPES
 

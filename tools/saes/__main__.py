@@ -3,10 +3,11 @@
 import argparse
 import time
 
+from anylens.tasks.making import made, opened
 from anylens.tasks.recipe import Recipe
 from tools.saes import page
 from tools.saes.checking import check
-from tools.saes.making import kept, made, opened
+from tools.saes.making import kept
 from tools.saes.recipes import recipes
 
 

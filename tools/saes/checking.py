@@ -11,11 +11,11 @@ from anylens.sae.base import Sae
 from anylens.sae.files import WEIGHTS, load
 from anylens.sae.truth import share_over
 from anylens.store.manifest import write_whole
+from anylens.tasks.making import opened
 from anylens.tasks.recipe import Recipe
 from anylens.tasks.scoring import scored
 from anylens.tasks.steering import Steering, Success
 from anylens.zoo.saes import SAES_FOLDER
-from tools.saes.making import opened
 from tools.saes.measuring import Measured, measured
 
 CARD = "card.json"

@@ -1,6 +1,6 @@
 """How often one feature makes outputs show another value: chosen on some samples, counted on others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from anylens.lens import Lens
+from anylens.running.interventions import Intervention
 from anylens.sae.base import Sae
 from anylens.sae.steering import steer
 from anylens.sae.truth import auroc, steered
@@ -50,17 +51,29 @@ class Steering:
         self.recipe, self.lens, self.task, self.sae, self.scores = recipe, lens, task, sae, scores
         self.large = _large(scores.acts)
 
-    def successes(self, samples: tuple[int, int]) -> list[Success]:
-        """Return for every value of the steered factors what its best feature did."""
+    def successes(
+        self, samples: tuple[int, int], tick: Callable[[int, int], None] = lambda done, of: None
+    ) -> list[Success]:
+        """Return for every value of the steered factors what its best feature did; `tick` is told how many are done."""
         choice = self.task.trials(samples[0], seed=CHOICE)
         count = self.task.trials(samples[1], seed=COUNT)
         plain = self._shown(choice), self._shown(count)
-        return [
-            self._success(factor, int(value), (choice, count), plain)
+        wanted = [
+            (factor, value)
             for factor in self.recipe.steered
-            for value in self.scores.labels[factor].unique()
+            for value in self.scores.labels[factor].unique().tolist()
             if value >= 0
         ]
+        found = []
+        for factor, value in wanted:
+            found.append(self._success(factor, value, (choice, count), plain))
+            tick(len(found), len(wanted))
+        return found
+
+    def hooks(self, feature: int, strength: float) -> dict[str, Intervention]:
+        """Return what pushes the model along a feature, in multiples of the feature's large activations."""
+        push = steer(self.sae.feature(feature), strength * float(self.large[feature]))
+        return {self.recipe.point: push.on(**self.recipe.at)}
 
     def _success(
         self, factor: str, value: int, trials: tuple[Any, Any], plain: tuple[Factors, Factors]
@@ -69,7 +82,7 @@ class Steering:
         done = steered(plain[1], self._shown(trials[1], feature, strength), factor, value)
         control = [
             steered(plain[1], self._shown(trials[1], other, strength), factor, value).changed
-            for other in self._random(feature, value)
+            for other in self.random(feature, value)
         ]
         return Success(factor, value, feature, strength, done.changed, done.kept, sum(control) / len(control))
 
@@ -89,11 +102,7 @@ class Steering:
 
     def _shown(self, trials: Sequence[Any], feature: int | None = None, strength: float = 0.0) -> Factors:
         """Run the model on trials, steered along a feature if there is one, and return what its outputs show."""
-        hooks = {}
-        if feature is not None:
-            push = steer(self.sae.feature(feature), strength * float(self.large[feature]))
-            hooks = {self.recipe.point: push.on(**self.recipe.at)}
-        with self.lens.hooks(hooks):
+        with self.lens.hooks({} if feature is None else self.hooks(feature, strength)):
             parts = [self.task.shown(trials[number]) for number in range(len(trials))]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -103,7 +112,7 @@ class Steering:
         found = auroc(self.scores.acts[known], label[known] == value)
         return found.nan_to_num(0).topk(CANDIDATES).indices.tolist()
 
-    def _random(self, but: int, seed: int) -> list[int]:
+    def random(self, but: int, seed: int) -> list[int]:
         """Return features that are active somewhere, other than one."""
         active = (self.large > 0).nonzero().flatten()
         active = active[active != but]
