@@ -12,6 +12,7 @@ FACE = "(anylens)"  # the package's own __init__.py: the public names
 # From the top. A part may import the parts in lines below its own, not those beside it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli", "__main__"),
+    ("demo",),
     (FACE,),
     ("report",),
     ("features",),
@@ -31,7 +32,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 APART: Mapping[str, frozenset[str]] = {"zoo": frozenset({"core"})}
 # (who, whom): imports that are allowed though the layers would forbid them.
 ALSO = frozenset(
-    {("cli", "zoo"), ("tasks", "zoo"), ("loading", "zoo"), ("sae_loading", "zoo"), ("__main__", "cli")}
+    {
+        ("cli", "zoo"),
+        ("demo", "zoo"),
+        ("tasks", "zoo"),
+        ("loading", "zoo"),
+        ("sae_loading", "zoo"),
+        ("__main__", "cli"),
+    }
 )
 
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
