@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import anylens
-from anylens.cli.tour_material import material_of
+from anylens.demo.tour_material import material_of
 from anylens.report.tour.findings import study
 
 

@@ -5,15 +5,15 @@ import pytest
 from PIL import Image
 
 from anylens.report.tour.figures import FIGURES
-from anylens.report.tour.page import draw, thumbnail, write
+from anylens.report.tour.sections import draw, thumbnail, write
 from tests.report.html_page import Page
 
 
 @pytest.fixture(scope="module")
 def page(tour):
-    lens, material, found, _ = tour
+    _, material, found, _ = tour
     images = draw(found, material, tick=lambda *_: None)
-    return Page(write(lens, found, material, images)), images
+    return Page(write(found, material, images)), images
 
 
 def test_every_figure_is_drawn_for_light_and_dark(page):
@@ -48,10 +48,10 @@ def test_tables_hold_what_was_found(page, tour):
 def test_text_from_outside_is_escaped(tour):
     import dataclasses
 
-    lens, material, found, _ = tour
+    _, material, found, _ = tour
     sly = dataclasses.replace(material, model="<script>alert(1)</script>")
     images = {name: {"light": b"", "dark": b""} for name in FIGURES}
-    assert "script" not in Page(write(lens, found, sly, images)).tags
+    assert "script" not in Page(write(found, sly, images)).tags
 
 
 def test_a_thumbnail_has_the_pixels_of_the_picture(tour):

@@ -15,6 +15,10 @@ class Html(str):
     def _repr_html_(self) -> str:
         return self
 
+    def __html__(self) -> str:
+        """Say to jinja2 that this is not to be escaped again."""
+        return self
+
 
 def tag(name: str, *children: Any, **attributes: Any) -> Html:
     """Return an element. Underscores in the names of attributes become hyphens, and a last one is dropped.

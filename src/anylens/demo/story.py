@@ -42,10 +42,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Further:
-    """More sections of a page: HTML, the titles of its parts by their anchors, files beside the page, and numbers."""
+    """More sections of a page.
+
+    Attributes:
+        html: the sections.
+        titles: of each, its anchor, and what was found in it: a title and a sentence.
+        files: that lie beside the page.
+        numbers: all that was measured.
+    """
 
     html: Html
-    titles: Sequence[tuple[str, str]]
+    titles: Sequence[tuple[str, tuple[str, str]]]
     files: dict[str, bytes]
     numbers: dict[str, Any]
 

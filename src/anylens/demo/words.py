@@ -43,6 +43,6 @@ def steering(modality: Modality, task: Task, steered: Sequence[Success], pushed:
     return (
         f"Feature {pushed.feature} added {modality.words.pushed} turns {pushed.changed:.0%} of held-out "
         f"{modality.words.answers} to {value}; random features of the same strength turn {pushed.control:.0%}. Over "
-        f"all {len(steered)} values the best features turn {mean:.0%}, leave {fmean(one.kept for one in steered):.0%} of "
-        f"the other factors as they were, and random ones turn {fmean(one.control for one in steered):.0%}."
+        f"all {len(steered)} values the best features turn {mean:.0%}, leave {fmean(one.kept for one in steered):.0%} "
+        f"of the other factors as they were, and random ones turn {fmean(one.control for one in steered):.0%}."
     )

@@ -1,59 +1,41 @@
-"""The demo as a user runs it: the page stands alone, and its numbers are those that its code gives."""
+"""The further sections of the vision demo: their numbers are those that their code gives, and what they claim is so."""
 
-import io
-import json
-import re
 import runpy
-from base64 import b64decode
+from importlib.resources import files
 
 import pytest
 import torch
-from PIL import Image
 
-from anylens.cli import main
+import anylens
+from anylens.demo.tour import sections
 from tests.report.html_page import Page
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo") / "new" / "folder"
-    assert main(["demo", "--out", str(folder)]) == 0
-    return folder
+def further():
+    return sections(anylens.load("zoo:shapes-vit"), say=lambda *_: None, tick=lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def page(folder):
-    return Page((folder / "index.html").read_text(encoding="utf-8"))
+def page(further):
+    return Page(further.html)
 
 
 @pytest.fixture(scope="module")
-def numbers(folder):
-    return json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
+def numbers(further):
+    return further.numbers["tour"]
 
 
 @pytest.fixture(scope="module")
-def script(folder):
-    """What the variables of the script beside the page are after it ran."""
-    return runpy.run_path(str(folder / "demo_script.py"))
+def script():
+    """What the variables of the script are after it ran."""
+    return runpy.run_path(str(files("anylens.demo") / "scripts" / "vision_tour.py"))
 
 
-def test_the_page_loads_nothing_from_elsewhere(page, folder):
-    assert page.loads
-    assert all(address.startswith("data:") for address in page.loads)
-    assert all(re.match(r"#|https://", link) for link in page.links)
-    assert not page.tags & {"script", "iframe", "object", "embed"}
-    assert not re.search(r"url\(|@import", (folder / "index.html").read_text(encoding="utf-8"))
-
-
-def test_images_decode(page, folder):
-    for address in page.images:
-        Image.open(io.BytesIO(b64decode(address.removeprefix("data:image/png;base64,")))).load()
-    files = sorted(folder.glob("*.png"))
-    assert len(files) == 8
-    for file in files:
-        Image.open(file).load()
+def test_every_title_leads_to_a_section(further):
+    assert all(f'<section id="{anchor}">' in further.html for anchor, _ in further.titles)
 
 
 def test_the_page_has_the_numbers_of_the_file(page, numbers):
@@ -102,20 +84,3 @@ def test_what_it_claims_is_so(numbers):
     assert own["shape"] > 0.9
     assert shared["target"] < 0.3
     assert random["target"] < 0.1
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(capsys, tmp_path):
-    (tmp_path / "file").touch()
-    assert main(["demo", "--out", str(tmp_path / "file")]) == 2
-    assert main(["demo", "--out", "/proc/nowhere"]) == 2
-    shown = capsys.readouterr()
-    assert shown.err.count("\n") == 2
-    assert "choose another folder with --out" in shown.err
-
-
-def test_missing_weights_are_one_line(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("anylens.zoo.catalogue.WEIGHTS_FOLDER", tmp_path)
-    assert main(["demo", "--out", str(tmp_path / "out")]) == 2
-    shown = capsys.readouterr().err
-    assert shown.count("\n") == 1
-    assert "is missing" in shown

@@ -1,4 +1,4 @@
-"""The code that the page of `anylens demo` shows, cell by cell; `python demo_script.py` runs it."""
+"""The code of the further sections of the vision demo, cell by cell; `python vision_tour.py` runs it."""
 # mypy: ignore-errors
 
 # %% setup: a lens on a trained model, and pictures that it was not trained on

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from anylens.demo.script import script_of, sections
 from anylens.report.tour.material import Labels, Material, Pictures
 from anylens.zoo.worlds.shapes import FACTORS, Scene, ShapesBatch, masks, sample
 
 TEST, TRAIN, PAIRS, STEERED = 64, 96, 16, 40
 AWAY, TOWARDS = "red", "blue"
-SCRIPT = Path(__file__).with_name("demo_script.py")
 FIRST = Scene(shape="star", colour="red", size="large", background="gradient", x=19, y=13, noise_seed=7)
 SHOW = ("star", "ring", "triangle", "cross", "square")
 
@@ -39,7 +38,7 @@ def material_of(model: Any, *, name: str, measured: Mapping[str, Any]) -> Materi
         away=pictures(in_colour(train, AWAY)),
         steered=pictures(in_colour(sample(STEERED, seed=12, split="held_out").scenes, AWAY)),
         reference=pictures(train),
-        script=sections(SCRIPT.read_text(encoding="utf-8")),
+        script=sections(script_of("vision_tour")),
     )
 
 
@@ -69,12 +68,6 @@ def gallery(scenes: Iterable[Scene]) -> tuple[Scene, ...]:
         fits = (s for s in scenes if s.shape == shape and s.size != "small" and s.colour not in used)
         chosen.extend(list(fits)[:1])
     return tuple(chosen)
-
-
-def sections(script: str) -> dict[str, str]:
-    """The cells of a script, by the word that follows their `# %%`."""
-    cells = script.split("# %% ")[1:]
-    return {cell.partition("\n")[0].split(":")[0]: cell.partition("\n")[2].strip() for cell in cells}
 
 
 def _pictures(scenes: Iterable[Scene], names: tuple[str, ...]) -> Pictures:

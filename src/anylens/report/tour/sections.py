@@ -1,4 +1,4 @@
-"""The tour as one page: text, code, numbers and pictures in a single file that needs nothing else."""
+"""The tour as sections of a page: text, code, numbers and pictures."""
 
 import base64
 import io
@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anylens.anatomy.show import rows, summary
-from anylens.core import __version__
+from anylens.core.markup import Html
 from anylens.core.optional import require
-from anylens.lens import Lens
 from anylens.report.theme import THEMES, as_png, settings
 from anylens.report.tour import words
 from anylens.report.tour.alt import ALT
@@ -35,28 +33,24 @@ def draw(found: Findings, material: Material, *, tick: Tick) -> Images:
     return images
 
 
-def write(lens: Lens, found: Findings, material: Material, images: Images) -> str:
-    """Return the page as HTML."""
+def write(found: Findings, material: Material, images: Images) -> Html:
+    """Return the sections as HTML."""
     jinja = require("jinja2", extra="report")
-    here = files("anylens.report.tour")
     environment = jinja.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(data=data, percent=words.percent)
-    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
-    page: str = template.render(
-        style=(here / "page.css").read_text(encoding="utf-8"),
-        found=found,
-        material=material,
-        words=words,
-        images=images,
-        alt={name: text(found, material) for name, text in ALT.items()},
-        tables=tables(found, material),
-        points=rows(lens.points.canonical.values()),
-        summary=summary(lens.anatomy),
-        gallery=_gallery(found, material),
-        examples=_examples(found, material),
-        versions={"anylens": __version__, "torch": torch.__version__.partition("+")[0]},
+    text = (files("anylens.report.tour") / "sections.html").read_text(encoding="utf-8")
+    return Html(
+        environment.from_string(text).render(
+            found=found,
+            material=material,
+            words=words,
+            images=images,
+            alt={name: text(found, material) for name, text in ALT.items()},
+            tables=tables(found, material),
+            gallery=_gallery(found, material),
+            examples=_examples(found, material),
+        )
     )
-    return page
 
 
 def data(png: bytes) -> str:

@@ -1,0 +1,22 @@
+"""The code that the page of `anylens demo diffusion` shows; `python diffusion.py` runs it."""
+# mypy: ignore-errors
+
+# %% features: learn what the U-Net draws by, find the feature of a colour, and draw in it
+import anylens
+from anylens.features import survey
+from anylens.harvest import Batches, InMemory, collect
+from anylens.sae import Settings, make, train
+from anylens.zoo.feeding import Samples
+
+lens, point = anylens.load("zoo:shapes-diffusion"), "unet.mid_block.hook_out"
+how = {"num_inference_steps": 10, "guidance_scale": 3.0, "output_type": "pt"}
+captions = Samples("shapes-diffusion", 192, seed=1).with_arguments(**how)
+held_out = Samples("shapes-diffusion", 128, seed=5, split="held_out").with_arguments(**how)
+rows = collect(lens, captions, points=point, steps=slice(None))[point].values  # of every cell at every step
+sae = make("matryoshka", rows.shape[1], 256, k=12, widths=[32, 256])
+train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=500, lr=5e-3))
+known = survey(lens, sae, held_out, point=point, steps=slice(None))
+finds = [one for one in known.values() if str(one.factor) == "the picture's colour: green"]
+best = max(finds, key=lambda one: one.factor.auroc)
+with lens.hooks({point: anylens.steer(sae.feature(best.number), 2 * best.top)}):
+    lens.model(["a large red circle on grey"] * 4, num_inference_steps=10).images[0].save("green.png")
