@@ -127,8 +127,8 @@ def shown(modality: Modality, pushing: Pushing) -> list[Trial]:
     inputs = task.trials(modality.recipe.trials[1], seed=COUNT)
     for number in range(len(inputs)):
         whole = inputs[number]
-        other_than = task.shown(whole)[pushed.factor] != pushed.value
-        rows = other_than.nonzero().flatten()[: modality.examples - len(found)].tolist()
+        now = task.shown(whole)[pushed.factor]
+        rows = ((now >= 0) & (now != pushed.value)).nonzero().flatten()[: modality.examples - len(found)].tolist()
         if rows:
             found += pushing.trials(modality.shown, picked(whole, rows), known_of(inputs, number, rows))
     return found

@@ -14,8 +14,8 @@ TEXT = Modality(
         positions="attended",
         width=256,
         settings={"k": 10, "widths": [32, 256]},
-        samples=4_000,
-        steps=800,
+        samples=3_000,
+        steps=500,
         pooled=False,
         factors=("tense", "topic", "number", "role"),
         steered=("tense", "topic", "number"),
@@ -34,7 +34,7 @@ TEXT = Modality(
         truth="The sentences were made by a grammar, so the role of each word is known, and what is settled of the "
         "verb that comes next.",
         judge="the verbs that the model expects next have a number, a tense and a topic.",
-        pushed="to the last word, after which a verb must come",
+        pushed="to the last word",
         answers="beginnings of sentences",
     ),
 )
