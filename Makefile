@@ -26,8 +26,8 @@ $(READY): pyproject.toml constraints.txt $(PLUGIN)
 	@$(if $(PLUGIN),$(PIP) --no-deps --no-build-isolation --editable tests/plugin)
 	@touch $@
 
-demo: $(READY) ## a tour over the models that ship with the package, offline
-	@$(BIN)/anylens demo
+demo: $(READY) ## the whole job on a vision model, as a page, offline; ARGS="speech" for another modality
+	@$(BIN)/anylens demo $(ARGS)
 
 test: lint types pytest ## every check: lint, format, types, tests; what CI runs
 	@echo "== all checks passed"

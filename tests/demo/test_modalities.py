@@ -51,8 +51,10 @@ def _of_anylens(node):
 @EACH
 def test_its_script_does_what_the_recipe_says(name):
     recipe, script = MODALITIES[name].recipe, sections(script_of(name))["features"]
-    assert f'"zoo:{recipe.model}"), "{recipe.point}"' in script
-    assert f"steps={recipe.steps}, lr={recipe.lr}" in script
+    assert f'"zoo:{recipe.model}"' in script
+    assert f'"{recipe.point}"' in script
+    assert f"steps={recipe.steps}, lr=" in script
+    assert float(re.search(r"lr=([\de.-]+)", script)[1]) == recipe.lr
     assert f"{recipe.batch}, epochs=None" in script
     assert f"{recipe.width}, k={recipe.settings['k']}, widths={recipe.settings['widths']}" in script
     assert f'Samples("{recipe.model}", {recipe.samples}, seed=1)' in re.sub(r"\s+", " ", script)

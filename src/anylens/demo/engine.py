@@ -128,7 +128,12 @@ def shown(modality: Modality, pushing: Pushing) -> list[Trial]:
     for number in range(len(inputs)):
         whole = inputs[number]
         now = task.shown(whole)[pushed.factor]
-        rows = ((now >= 0) & (now != pushed.value)).nonzero().flatten()[: modality.examples - len(found)].tolist()
+        rows = (
+            ((now >= 0) & (now != pushed.value))
+            .nonzero()
+            .flatten()[: modality.examples - len(found)]
+            .tolist()
+        )
         if rows:
             found += pushing.trials(modality.shown, picked(whole, rows), known_of(inputs, number, rows))
     return found

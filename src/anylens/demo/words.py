@@ -19,7 +19,7 @@ def training(modality: Modality, trained: Trained, fit: Quality) -> str:
     return (
         f"{sae.d_sae} features were learned from {recipe.samples:,} {modality.words.samples} in "
         f"{trained.seconds:.0f} seconds. On held-out ones they explain {1 - fit.fvu:.0%} of the variance at the point, "
-        f"with {fit.l0:.1f} features active at a time; {fit.dead} of them were never active."
+        f"with {fit.l0:.1f} features active at a time; {fit.dead} never active."
     )
 
 

@@ -7,7 +7,8 @@ from anylens.harvest import Batches, InMemory, harvest
 from anylens.lens import Lens
 from anylens.loading import load
 from anylens.sae.base import Sae
-from anylens.sae.train import Settings, train
+from anylens.sae.settings import Settings
+from anylens.sae.train import train
 from anylens.sae.variants import make
 from anylens.store.rows import joined
 from anylens.tasks import TASKS

@@ -8,13 +8,16 @@ from anylens.harvest import Batches, InMemory, collect
 from anylens.sae import Settings, make, train
 from anylens.zoo.feeding import Samples
 
-lens, point = anylens.load("zoo:shapes-diffusion"), "unet.mid_block.hook_out"
+lens, point = (
+    anylens.load("zoo:shapes-diffusion"),
+    "unet.up_blocks.0.attentions.1.transformer_blocks.0.attn2.hook_out",
+)
 how = {"num_inference_steps": 10, "guidance_scale": 3.0, "output_type": "pt"}
-captions = Samples("shapes-diffusion", 192, seed=1).with_arguments(**how)
-held_out = Samples("shapes-diffusion", 128, seed=5, split="held_out").with_arguments(**how)
+captions = Samples("shapes-diffusion", 128, seed=1).with_arguments(**how)
+held_out = Samples("shapes-diffusion", 96, seed=5, split="held_out").with_arguments(**how)
 rows = collect(lens, captions, points=point, steps=slice(None))[point].values  # of every cell at every step
-sae = make("matryoshka", rows.shape[1], 256, k=12, widths=[32, 256])
-train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=500, lr=5e-3))
+sae = make("matryoshka", rows.shape[1], 64, k=6, widths=[24, 64])
+train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=400, lr=5e-3))
 known = survey(lens, sae, held_out, point=point, steps=slice(None))
 finds = [one for one in known.values() if str(one.factor) == "the picture's colour: green"]
 best = max(finds, key=lambda one: one.factor.auroc)
