@@ -46,7 +46,7 @@ def test_the_page_says_what_the_file_says(text, numbers):
     assert len(numbers["steered"]) == 8
     for one in numbers["steered"]:
         assert f"{one['factor']}: {one['value']}" in text
-    assert f"with feature {numbers['shown']['feature']}: blue" in text
+    assert f"with feature {numbers['shown']['feature']}: orange" in text
 
 
 def test_a_value_is_scored_beside_its_control(numbers):
@@ -57,7 +57,7 @@ def test_a_value_is_scored_beside_its_control(numbers):
 def test_what_is_shown_was_another_value_before(text):
     before = re.findall(r'<td><ol class="answers"><li>.*?<span>(.*?)</span>', text)
     assert before
-    assert not [answer for answer in before[::2] if answer.startswith("blue")]
+    assert not [answer for answer in before[::2] if answer.startswith("orange")]
 
 
 def test_the_code_lies_beside_the_page(folder, page):

@@ -22,7 +22,7 @@ VISION = Modality(
         strengths=(1.5, 2, 3, 4),
     ),
     shown=Answers(),
-    towards=("colour", "blue"),
+    towards=("colour", "orange"),
     words=Words(
         lead="A model learned to name the colour and the shape in small pictures, with a ViT's own architecture.",
         place="what leaves the last layer but one",

@@ -9,15 +9,14 @@ from anylens.sae import Settings, make, train
 from anylens.zoo.feeding import Samples
 
 lens, point = anylens.load("zoo:vowels-whisper"), "encoder.blocks.2.hook_resid_post"
-sounds, held_out = (
-    Samples("vowels-whisper", 400, seed=1),
-    Samples("vowels-whisper", 64, seed=5, split="held_out"),
-)
+sounds = Samples("vowels-whisper", 400, seed=1)
+held_out = Samples("vowels-whisper", 64, seed=5, split="held_out")
 rows = collect(lens, sounds, points=point)[point].values  # of every 20 ms
 sae = make("matryoshka", 64, 32, k=4, widths=[10, 32])
 train(sae, Batches(InMemory(rows), 512, epochs=None), Settings(steps=800, lr=5e-3))
 known = survey(lens, sae, held_out, point=point)
-best = max((one for one in known.values() if str(one.factor) == "vowel: a"), key=lambda one: one.factor.auroc)
+finds = [one for one in known.values() if str(one.factor) == "vowel: a"]
+best = max(finds, key=lambda one: one.factor.auroc)
 hooks = {point: anylens.steer(sae.feature(best.number), 2 * best.top).on(pos=slice(6, 14))}
 for edits in ({}, hooks):
     with lens.hooks(edits):

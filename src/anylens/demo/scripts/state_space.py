@@ -9,10 +9,8 @@ from anylens.sae import Settings, make, train
 from anylens.zoo.feeding import Samples
 
 lens, point = anylens.load("zoo:grammar-mamba"), "blocks.0.hook_resid_post"
-sentences, held_out = (
-    Samples("grammar-mamba", 3000, seed=1),
-    Samples("grammar-mamba", 512, seed=5, split="held_out"),
-)
+sentences = Samples("grammar-mamba", 3000, seed=1)
+held_out = Samples("grammar-mamba", 512, seed=5, split="held_out")
 rows = collect(lens, sentences, points=point, positions="attended")[point].values  # of every word
 sae = make("matryoshka", rows.shape[1], 256, k=10, widths=[32, 256])
 train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=500, lr=5e-3))

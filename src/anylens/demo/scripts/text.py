@@ -9,10 +9,8 @@ from anylens.sae import Settings, make, train
 from anylens.zoo.feeding import Samples
 
 lens, point = anylens.load("zoo:grammar-gpt2"), "blocks.1.hook_resid_post"
-sentences, held_out = (
-    Samples("grammar-gpt2", 3000, seed=1),
-    Samples("grammar-gpt2", 512, seed=5, split="held_out"),
-)
+sentences = Samples("grammar-gpt2", 3000, seed=1)
+held_out = Samples("grammar-gpt2", 512, seed=5, split="held_out")
 rows = collect(lens, sentences, points=point, positions="attended")[point].values  # of every word
 sae = make("matryoshka", rows.shape[1], 256, k=10, widths=[32, 256])
 train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=500, lr=5e-3))
