@@ -11,7 +11,7 @@ from anylens.demo.modalities import MODALITIES
 def tiny(name):
     """A modality with few samples and steps, and one value to steer towards."""
     modality = MODALITIES[name]
-    few = {"samples": 64, "steps": 12, "batch": 64, "held_out": 64, "trials": (8, 16), "strengths": (2,)}
+    few = {"samples": 64, "steps": 12, "batch": 64, "held_out": 192, "trials": (8, 16), "strengths": (2,)}
     recipe = dataclasses.replace(modality.recipe, **few, steered=(modality.towards[0],))
     return dataclasses.replace(modality, recipe=recipe, more=None, examples=3)
 

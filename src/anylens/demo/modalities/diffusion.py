@@ -17,7 +17,7 @@ DIFFUSION = Modality(
         steps=400,
         factors=("colour", "shape"),
         steered=("colour",),
-        held_out=96,
+        held_out=192,
         trials=(12, 24),
         strengths=(2,),
     ),

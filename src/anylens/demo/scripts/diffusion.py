@@ -14,7 +14,7 @@ lens, point = (
 )
 how = {"num_inference_steps": 10, "guidance_scale": 3.0, "output_type": "pt"}
 captions = Samples("shapes-diffusion", 128, seed=1).with_arguments(**how)
-held_out = Samples("shapes-diffusion", 96, seed=5, split="held_out").with_arguments(**how)
+held_out = Samples("shapes-diffusion", 192, seed=5, split="held_out").with_arguments(**how)
 rows = collect(lens, captions, points=point, steps=slice(None))[point].values  # of every cell at every step
 sae = make("matryoshka", rows.shape[1], 64, k=6, widths=[24, 64])
 train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=400, lr=5e-3))
