@@ -222,6 +222,23 @@ ENTRIES = (
         light=64,
     ),
     Entry(
+        name="melodies-musicgen",
+        summary="MusicGen that plays two seconds of a scale as a caption says: instrument, scale, tempo and direction",
+        world="melodies",
+        model_class="transformers:MusicgenForConditionalGeneration",
+        processor_class="transformers:MusicgenProcessor",
+        processor_files=("processor_config.json", *TOKENIZER_FILES),
+        measure="melodies_prompts",
+        targets=(Target(score="followed", at_least=0.8, unit="%"),),
+        samples=256,
+        light=64,
+        shortfall=(
+            "the training was stopped after 1,000 of its 2,400 steps, while the loss still fell fast. The instrument is "
+            "right, but notes leave the scale. The codec is no limit: of 64 held-out melodies that it gives back, the "
+            "judges know every instrument and scale. Training to the end is the likely cure."
+        ),
+    ),
+    Entry(
         name="shapes-diffusion",
         summary="latent diffusion that draws a 32 x 32 picture of a caption",
         world="shapes",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from anylens.core.errors import ZooError
 from anylens.zoo.catalogue import entry
+from anylens.zoo.codes import before, delayed
 from anylens.zoo.labels import VALUES, labels_of
-from anylens.zoo.loading import load_processor, load_world
+from anylens.zoo.loading import load_model, load_processor, load_world
 from anylens.zoo.worlds.drawing import SIZES
 from anylens.zoo.worlds.shapes import FACTORS, ShapesBatch, room
 
@@ -120,6 +122,23 @@ def _prompts(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
     return {"prompt": batch.captions}
 
 
+def _played(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
+    """Captions, and what the decoder is given where it plays these melodies: position p writes what frame p holds."""
+    model = _musicgen()
+    words = processor.tokenizer(batch.captions, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        codes = model.audio_encoder.encode(batch.waveform[:, None]).audio_codes[0]
+    start = model.config.decoder.bos_token_id
+    given = before(delayed(codes, empty=start)[..., : codes.shape[-1]], start=start)
+    return {**words, "decoder_input_ids": given}
+
+
+@cache
+def _musicgen() -> Any:
+    """The model whose codec puts melodies into codes; loaded once."""
+    return load_model("melodies-musicgen")
+
+
 def _latents(batch: Any, processor: Any, seed: int) -> dict[str, Any]:
     return {"latent": latents(batch, seed=seed)}
 
@@ -160,6 +179,7 @@ _FEEDERS: Mapping[str, Callable[[Any, Any, int], dict[str, Any]]] = {
     "shapes-diffusion": _prompts,
     "shapes-gan": _latents,
     "vowels-whisper": _sounds,
+    "melodies-musicgen": _played,
     "grammar-gpt2": _sentences,
     "grammar-mamba": _sentences,
     "grammar-mamba2": _sentences,

@@ -95,8 +95,9 @@ def _vowels(batch: vowels.VowelsBatch, extent: tuple[int, ...]) -> Labels | None
 
 
 def _melodies(batch: melodies.MelodiesBatch, extent: tuple[int, ...]) -> Labels | None:
-    """By frames of equal length."""
-    fits = len(extent) == 1 and extent[0] > 1 and melodies.SAMPLES % extent[0] == 0
+    """By frames of equal length, at least two to a note: fewer positions are words of a caption."""
+    fewest = 2 * max(melodies.TEMPOS.values())
+    fits = len(extent) == 1 and extent[0] >= fewest and melodies.SAMPLES % extent[0] == 0
     return batch.positions(hop=melodies.SAMPLES // extent[0]) if fits else None
 
 

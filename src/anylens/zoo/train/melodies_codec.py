@@ -1,13 +1,16 @@
-"""The codec of `melodies-musicgen`: an EnCodec that learns to say a melody in codes, four every 20 ms.
+"""The codec of `melodies-musicgen`: an EnCodec that says a melody in codes, two every 25 ms.
 
-transformers has EnCodec's forward only: what follows adds what training takes. The codec learns without codebooks
-first, so that there is something to quantise; then k-means over its frames lays the codebooks out, and from there on
-each code follows the running mean of the frames that choose it, as in EnCodec itself. A code that nobody chooses takes
-the place of a frame of the batch.
+An EnCodec that starts from nothing takes long to hear pitches. This one starts as what other codecs compute: its
+encoder as a lapped cosine transform, its decoder as the inverse of that. k-means over the encoder's frames lays the
+codebooks out, one after the other, and then the decoder learns to make sounds of frames that were rounded to codes.
+Source: Princen, Johnson and Bradley, "Subband/transform coding using filter bank designs based on time domain aliasing
+cancellation", 1987.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,37 +19,39 @@ from torch import Tensor, nn
 
 from anylens.zoo.train.loop import Plan, batch_seed, fit
 from anylens.zoo.worlds.instruments import RATE
-from anylens.zoo.worlds.melodies import TONICS, MelodiesBatch, sample
+from anylens.zoo.worlds.melodies import sample
 
 if TYPE_CHECKING:
     from transformers import EncodecModel
 
-BATCH = 8
-PART = RATE
-"""Samples of the part of each melody that a step of the training takes."""
+CODEBOOKS, CODES = 2, 512
+RATIOS = (10, 10)
+HOP = math.prod(RATIOS)
+"""Samples of a frame, 25 ms, and how many numbers the encoder makes of each."""
 
-CODEBOOKS, CODES = 4, 128
-HOP = 80
-"""Samples of a frame, 20 ms."""
+POOL = 512
+"""How many melodies lay out the codebooks."""
 
-FREE = 0.15
-"""Of the steps, the first ones that do without codebooks."""
+ROUNDS = 12
+"""Of k-means, for each codebook."""
 
-MORE, AFTER = 2.0, 0.48
-"""Steps of the codec for each one of the decoder: at first, and then on notes that few melodies have."""
+BATCH = 16
+PART = 40
+"""Frames of the part of each melody that a step of the training takes."""
 
-LEARNING_RATE, AFTER_RATE = 8e-3, 5e-3
-RARE = (TONICS[0], TONICS[0], TONICS[1], TONICS[-1])
-"""Tonics of the melodies with the lowest and the highest notes, which stay silent for long if they come by chance."""
+SHARE = 0.104
+"""Steps of the codec for each one of the decoder of MusicGen."""
 
-DECAY = 0.98
-"""Of the running means of the codebooks."""
+LEARNING_RATE = 2e-3
 
-UNUSED = 0.02
-"""A code whose running count falls below this is put elsewhere."""
+RAISED = 2.0
+"""What is added before an activation and taken off behind it: an ELU leaves numbers above zero as they are."""
 
-COMMITMENT = 0.25
-"""Weight of how far frames are from their codes."""
+SOFT = 0.1
+"""What frames are multiplied by in the decoder: an ELU leaves small numbers nearly as they are."""
+
+WHISPER = 1e-4
+"""Strength of the weights that are only there to be learnt from, of where the codec is to be a transform."""
 
 WINDOWS = (128, 512)
 """Of the spectrograms that are compared, in samples."""
@@ -56,7 +61,7 @@ POWER = 0.02
 
 
 def untrained() -> EncodecModel:
-    """The codec before its training: 50 frames a second, each of four codes of 7 bits."""
+    """The codec before its training: 40 frames a second, each of two codes of 9 bits; the codebooks are empty."""
     from transformers import EncodecConfig, EncodecModel
 
     bits = CODES.bit_length() - 1
@@ -65,84 +70,45 @@ def untrained() -> EncodecModel:
             target_bandwidths=[CODEBOOKS * bits * (RATE // HOP) / 1000],
             sampling_rate=RATE,
             audio_channels=1,
-            hidden_size=32,
-            num_filters=16,
-            upsampling_ratios=[8, 10],
+            hidden_size=HOP,
+            num_filters=HOP // 2 ** len(RATIOS),
+            upsampling_ratios=list(RATIOS),
             num_lstm_layers=1,
             codebook_size=CODES,
-            codebook_dim=32,
+            codebook_dim=HOP,
             use_causal_conv=False,
-            pad_mode="constant",
+            use_conv_shortcut=False,
         )
     )
-    _make_ready(model)
+    _begin_as_transform(model.encoder, model.decoder)
     return model
-
-
-@torch.no_grad()
-def _make_ready(model: Any) -> None:
-    """Let every convolution keep the size of what it is given, and the last begin with a whisper.
-
-    As transformers leaves them, sounds fade on their way in and little is learnt for a long time.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-            overlap = module.stride[0] if isinstance(module, nn.ConvTranspose1d) else 1
-            heard = module.in_channels * module.kernel_size[0] / overlap
-            module.weight = torch.randn_like(module.weight) / heard**0.5
-            assert module.bias is not None
-            module.bias.zero_()
-    last = model.decoder.layers[-1].conv
-    last.weight = 0.03 * last.weight
 
 
 def train(plan: Plan) -> tuple[EncodecModel, float]:
     """The trained codec, and the seconds that its training took."""
     torch.manual_seed(plan.seed)
     model = untrained()
-    steps, after = round(MORE * plan.steps), max(1, round(AFTER * plan.steps))
-    free = round(FREE * steps)
-
-    def part_of(step: int) -> Tensor:
-        return _part(sample(BATCH, seed=batch_seed(plan.seed, step), split="train"))
+    started = time.process_time()
+    lay_out(model, sample(POOL, seed=batch_seed(plan.seed, 0)).waveform[:, None])
+    seconds = time.process_time() - started
+    model.encoder.requires_grad_(False)
 
     def loss_at(step: int) -> Tensor:
-        waveform = part_of(step)
-        if step == free:
-            lay_out(model, torch.cat([part_of(steps + number) for number in range(32)]))
-        return loss_of(model, waveform, free=step < free)
+        waveform = sample(BATCH, seed=batch_seed(plan.seed, 1 + step)).waveform[:, None]
+        frames = rounded(model, waveform)
+        first = int(torch.randint(frames.shape[-1] - PART + 1, ()))
+        wanted = waveform[..., first * HOP : (first + PART) * HOP]
+        return difference(model.decoder(frames[..., first : first + PART]), wanted)
 
-    def loss_after(step: int) -> Tensor:
-        batch = sample(BATCH, seed=batch_seed(plan.seed, steps + 32 + step), split="train")
-        return loss_of(model, _part(rarer(batch)))
-
-    fast = replace(plan, steps=steps, learning_rate=LEARNING_RATE, betas=(0.8, 0.99), weight_decay=0.0)
-    seconds = fit(model, loss_at, fast).seconds
-    last = replace(fast, steps=after, learning_rate=AFTER_RATE, warmup=min(50, after // 10))
-    return model, seconds + fit(model, loss_after, last).seconds
-
-
-def rarer(batch: MelodiesBatch) -> MelodiesBatch:
-    """Melodies of which every second is moved to one of the tonics with the rarest notes."""
-    moved = torch.randint(len(RARE), (len(batch.melodies),)).tolist()
-    return MelodiesBatch.of(
-        replace(melody, tonic=RARE[moved[place]]) if place % 2 else melody
-        for place, melody in enumerate(batch.melodies)
+    own = replace(
+        plan,
+        steps=max(1, round(SHARE * plan.steps)),
+        learning_rate=LEARNING_RATE,
+        betas=(0.8, 0.99),
+        weight_decay=0.0,
+        warmup=min(30, round(SHARE * plan.steps) // 10),
     )
-
-
-def _part(batch: MelodiesBatch) -> Tensor:
-    """The same part of each sound, from anywhere: [n, 1, PART]."""
-    first = int(torch.randint(batch.waveform.shape[-1] - PART + 1, ()))
-    return batch.waveform[:, None, first : first + PART]
-
-
-def loss_of(model: Any, waveform: Tensor, *, free: bool = False) -> Tensor:
-    """How far the codec's sounds are from these, [n, 1, samples], and its frames from their codes, if not free."""
-    said, commitment = model.encoder(waveform), waveform.new_zeros(())
-    if not free:
-        said, commitment = quantise(model.quantizer, said)
-    return difference(model.decoder(said), waveform) + COMMITMENT * commitment
+    return model, seconds + fit(model, loss_at, own).seconds
 
 
 # -- codebooks ---------------------------------------------------------------------------------------------------
@@ -151,18 +117,17 @@ def loss_of(model: Any, waveform: Tensor, *, free: bool = False) -> Tensor:
 @torch.no_grad()
 def lay_out(model: Any, waveform: Tensor) -> None:
     """Put the codebooks where the frames of these sounds, [n, 1, samples], are: by k-means, one after the other."""
-    left = model.encoder(waveform).transpose(1, 2).flatten(0, 1)
-    share = BATCH * PART / HOP / len(left)
+    frames = torch.cat([model.encoder(part) for part in waveform.split(BATCH)])
+    left = frames.transpose(1, 2).flatten(0, 1)
     for layer in model.quantizer.layers:
-        codebook = layer.codebook
-        means, counts = k_means(left, codebook.codebook_size)
-        codebook.cluster_size.copy_((counts * share).clamp_min(0.5))
-        codebook.embed_avg.copy_(means * codebook.cluster_size[:, None])
-        codebook.embed.copy_(means)
-        left = left - codebook.decode(codebook.encode(left))
+        means, counts = k_means(left, CODES)
+        layer.codebook.embed.copy_(means)
+        layer.codebook.embed_avg.copy_(means)
+        layer.codebook.cluster_size.copy_(counts)
+        left = left - layer.codebook.decode(layer.codebook.encode(left))
 
 
-def k_means(points: Tensor, count: int, *, rounds: int = 10) -> tuple[Tensor, Tensor]:
+def k_means(points: Tensor, count: int, *, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:
     """Means of `count` clusters of points, [n, channels], and how many points each has: [count, channels], [count]."""
     means = points[torch.randperm(len(points))[:count]].clone()
     for _ in range(rounds):
@@ -178,32 +143,79 @@ def _gathered(points: Tensor, places: Tensor, count: int) -> tuple[Tensor, Tenso
     return torch.bincount(places, minlength=count).to(points.dtype), sums
 
 
-def quantise(quantizer: Any, embedded: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest codes' sum, with the gradient passed straight through, and how far the frames are from their codes.
+@torch.no_grad()
+def rounded(model: Any, waveform: Tensor) -> Tensor:
+    """The frames of sounds, [n, 1, samples], as their codes say them: [n, HOP, frames]."""
+    quantizer = model.quantizer
+    frames: Tensor = quantizer.decode(
+        quantizer.encode(model.encoder(waveform), model.config.target_bandwidths[0])
+    )
+    return frames
 
-    embedded: [batch, channels, frames]. In training the codebooks move towards what chose them.
-    """
-    residual, commitment = embedded, embedded.new_zeros(())
-    for layer in quantizer.layers:
-        codes = layer.encode(residual.detach())
-        chosen = layer.decode(codes)
-        if quantizer.training:
-            follow(layer.codebook, residual.detach().transpose(1, 2).flatten(0, 1), codes.flatten())
-        commitment = commitment + (residual - chosen).square().mean()
-        residual = residual - chosen
-    return embedded - residual.detach(), commitment
+
+# -- what the codec starts as ------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def follow(codebook: Any, frames: Tensor, codes: Tensor) -> None:
-    """Move a codebook's running means towards the frames, [n, channels], that chose its codes, [n]."""
-    counts, sums = _gathered(frames, codes, codebook.codebook_size)
-    codebook.cluster_size.lerp_(counts, 1 - DECAY)
-    codebook.embed_avg.lerp_(sums, 1 - DECAY)
-    unused = codebook.cluster_size < UNUSED
-    codebook.embed_avg[unused] = frames[torch.randint(len(frames), (int(unused.sum()),))]
-    codebook.cluster_size[unused] = 1.0
-    codebook.embed.copy_(codebook.embed_avg / codebook.cluster_size[:, None])
+def _begin_as_transform(encoder: Any, decoder: Any) -> None:
+    """Make the encoder a lapped cosine transform and the decoder its inverse.
+
+    A stride of 10 lays ten samples into ten channels, the next takes 20 such steps for one frame.
+    """
+    inner = RATIOS[1]
+    waves, bands, phases = _waves(), torch.eye(HOP), torch.eye(inner)
+    first, split, lap, last = (encoder.layers[place].conv for place in (0, 3, 6, 9))
+    _put(first, torch.ones(1, 1, 1), at=3, raised=1)
+    _put(split, phases[:, None], at=inner // 2)
+    _put(lap, waves, at=0)
+    lap.bias += RAISED - RAISED * waves.sum((1, 2))
+    _put(last, bands[..., None], at=3)
+    last.bias -= RAISED
+
+    first, lap, join, last = (decoder.layers[place].conv for place in (0, 3, 6, 9))
+    _put(first, SOFT * bands[..., None], at=3)
+    _put(lap, waves / SOFT, at=0, raised=inner)
+    _put(join, phases[:, None], at=inner // 2)
+    _put(last, torch.ones(1, 1, 1), at=3)
+    last.bias -= RAISED
+    for module in (*encoder.modules(), *decoder.modules()):
+        _hush(module)
+
+
+def _waves() -> Tensor:
+    """The transform: the strength of each of twenty times ten samples in each of the bands, [HOP, 10, 20]."""
+    times, bands = torch.arange(2 * HOP) + 0.5, torch.arange(HOP)[:, None] + 0.5
+    window = (2 / HOP) ** 0.5 * torch.sin(math.pi * times / (2 * HOP))
+    waves = window * torch.cos(math.pi / HOP * (times + HOP / 2) * bands)
+    outer, inner = RATIOS
+    return waves.unflatten(1, (2 * outer, inner)).transpose(1, 2)
+
+
+def _put(conv: Any, weights: Tensor, *, at: int, raised: int = 0) -> None:
+    """Give a convolution these weights, [rows, columns, times], from time `at` on; what is left begins small.
+
+    Outputs that get none begin as in any other network. raised: how many of the first biases are raised.
+    """
+    rows, columns, times = weights.shape
+    given = torch.zeros_like(conv.weight)
+    given[:rows, :columns, at : at + times] = weights
+    over = (0, 2) if isinstance(conv, nn.ConvTranspose1d) else (1, 2)
+    heard = conv.in_channels * conv.kernel_size[0] / conv.stride[0] ** isinstance(conv, nn.ConvTranspose1d)
+    free = (given.abs().sum(over, keepdim=True) == 0) + WHISPER
+    conv.weight = given + free * torch.randn_like(given) / heard**0.5
+    conv.bias.zero_()
+    conv.bias[:raised] = RAISED
+
+
+def _hush(module: nn.Module) -> None:
+    """Let what residual blocks and LSTMs add begin as nearly nothing."""
+    if isinstance(module, nn.LSTM):
+        for name, weight in module.named_parameters():
+            weight.mul_(0.03 if name.startswith("weight") else 0.0)
+    elif type(module).__name__ == "EncodecResnetBlock":
+        last: Any = module.get_submodule("block.3.conv")
+        last.weight = 1e-3 * last.weight
+        last.bias.zero_()
 
 
 # -- how far sounds are apart ------------------------------------------------------------------------------------
