@@ -233,7 +233,7 @@ ENTRIES = (
         samples=256,
         light=64,
         shortfall=(
-            "the training was stopped after 1,000 of its 2,400 steps, while the loss still fell fast. The instrument is "
+            "the training was stopped after 1,000 of its 2,400 steps, while the loss still fell fast. Instruments are "
             "right, but notes leave the scale. The codec is no limit: of 64 held-out melodies that it gives back, the "
             "judges know every instrument and scale. Training to the end is the likely cure."
         ),
