@@ -188,7 +188,8 @@ def _waves() -> Tensor:
     window = (2 / HOP) ** 0.5 * torch.sin(math.pi * times / (2 * HOP))
     waves = window * torch.cos(math.pi / HOP * (times + HOP / 2) * bands)
     outer, inner = RATIOS
-    return waves.unflatten(1, (2 * outer, inner)).transpose(1, 2)
+    found: Tensor = waves.unflatten(1, (2 * outer, inner)).transpose(1, 2)
+    return found
 
 
 def _put(conv: Any, weights: Tensor, *, at: int, raised: int = 0) -> None:
