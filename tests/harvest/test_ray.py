@@ -31,7 +31,17 @@ def cluster():
             "PYTHONPATH", os.pathsep.join([*os.environ.get("PYTHONPATH", "").split(os.pathsep), str(ROOT)])
         )
         patch.setenv("OMP_NUM_THREADS", "1")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="critical")
+        start = {
+            "num_cpus": 2,
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "logging_level": "critical",
+        }
+        try:
+            ray.init(**start)
+        except Exception:  # a node must start within 30 seconds, which a busy computer may miss once
+            ray.shutdown()
+            ray.init(**start)
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()
 
