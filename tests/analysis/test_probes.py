@@ -131,7 +131,7 @@ def test_each_position_has_a_probe_of_its_own_and_labels_may_differ():
         table.best().score - table.best().control
     )
     assert "here pos=2: none, 0 values that 3 samples have" in str(table)
-    with pytest.raises(AxisError, match="no probe at here pos=2: 0 values"):
+    with pytest.raises(AxisError, match="no probe at here pos=2: 0 of"):
         table.at("here", pos=2)
     numbers = values[:, :, 1].clone()
     numbers[:, 1:] = torch.nan
@@ -229,6 +229,7 @@ def test_a_grammar_keeps_number_beyond_what_each_word_shows():
         (torch.zeros(9, dtype=torch.long), {}, ShapeError, "rows go up to \\[10\\]"),
         (torch.zeros(10, 3, 3, dtype=torch.long), {}, ShapeError, "\\[sample\\] or \\[sample, pos\\]"),
         (torch.zeros(10, dtype=torch.long), {}, ShapeError, "No probe can be fitted anywhere"),
+        ([0, 1] * 5, {}, ShapeError, "a tensor with one entry for each sample, and list"),
         (torch.full((10,), torch.nan), {}, ShapeError, "No probe can be fitted anywhere"),
         (torch.arange(10) % 2, {"by": ("head",)}, AxisError, "no axis 'head'. They have step pos"),
         (torch.arange(10) % 2, {"types": torch.zeros(3)}, ShapeError, "types are of \\[3\\]"),

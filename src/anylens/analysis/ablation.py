@@ -18,7 +18,7 @@ from anylens.analysis.sweeping.content import Content, kept
 from anylens.analysis.sweeping.subject import DEFAULT, Metric, Settings, Subject
 from anylens.analysis.sweeping.sweep import How, Task, sweep
 from anylens.anatomy.points import Point
-from anylens.core.errors import AxisError
+from anylens.core.errors import AxisError, EditError
 from anylens.lens import Lens
 
 Filling = Callable[[Subject, Sequence[Point]], Content]
@@ -37,13 +37,16 @@ def ablation_sweep(
 ) -> Grid:
     """Ablate one place at a time; `effect` says how far each moves the metric.
 
+    (Wang et al. 2022, https://arxiv.org/abs/2211.00593, for means; zeros as in Olsson et al. 2022,
+    https://arxiv.org/abs/2209.11895.)
+
     Args:
         lens, inputs, points, metric, over, settings: as for `patching_sweep`.
         to: what is put in the place: zeros, `mean_of(others)` or `resampled(others)`.
 
     Raises:
         AxisError: a point lacks the axis or the position.
-        ShapeError: the metric does not give one number for each row.
+        ShapeError: the metric does not give one number for each row, or what is put in has another size.
 
     >>> import anylens
     >>> from anylens.analysis.metrics import logit_difference
@@ -55,14 +58,36 @@ def ablation_sweep(
     """
     task = Task.of(lens, inputs, points, metric, How(over, settings))
     with torch.no_grad():
+        if to is not None and not callable(to):
+            raise EditError(
+                f"to is None for zeros, mean_of(others) or resampled(others), and was given as {to!r}."
+            )
         content = _zero if to is None else to(task.subject, task.points)
         return sweep(task, content)
 
 
 def mean_of(inputs: Any, *, over: str = "batch") -> Filling:
-    """Return a filling: the mean that each point has on other inputs, over some of its axes, such as `"batch pos"`."""
+    """Return a filling: the mean that each point has on other inputs, over some of its axes, such as `"batch pos"`.
+
+    Where a sweep is run with it, it raises AxisError for an axis that a point does not have, or none, and ShapeError
+    where the means do not fit: over the batch alone, give inputs of the same length.
+
+    (Wang et al. 2022, https://arxiv.org/abs/2211.00593.)
+
+    >>> import anylens
+    >>> from anylens.analysis.metrics import logit
+    >>> lens = anylens.load("zoo:grammar-gpt2")
+    >>> kings, queen = (lens.processor(text, return_tensors="pt") for text in ("the kings near", "a queen"))
+    >>> what = {"points": "blocks.*.attn.hook_z", "metric": logit(5), "over": "head"}
+    >>> ablation_sweep(lens, kings, to=mean_of(queen, over="batch pos"), **what).values.shape  # row, layer, head
+    torch.Size([1, 3, 4])
+    """
 
     def filling(subject: Subject, points: Sequence[Point]) -> Content:
+        if not over.split():
+            raise AxisError(
+                "mean_of needs the axes that the mean is over, such as 'batch', and was given none."
+            )
         axes = {point.name: [_axis(point, axis) for axis in over.split()] for point in points}
         _, found = _other(subject, inputs).record(list(axes))
         return kept({key: value.mean(axes[key[0]], keepdim=True) for key, value in found.items()})
@@ -73,7 +98,18 @@ def mean_of(inputs: Any, *, over: str = "batch") -> Filling:
 def resampled(inputs: Any, *, seed: int = 0) -> Filling:
     """Return a filling: what each point has on other inputs, for each row of the batch on one drawn at random.
 
-    All points of a row are filled from the same input.
+    All points of a row are filled from the same input. Where a sweep is run with it, it raises ShapeError for inputs
+    of another size than those that are edited.
+
+    (Chan et al. 2022, https://www.alignmentforum.org/posts/JvZhhzycHu2Yd57RN.)
+
+    >>> import anylens
+    >>> from anylens.analysis.metrics import logit
+    >>> lens = anylens.load("zoo:grammar-gpt2")
+    >>> kings, others = (lens.processor(text, return_tensors="pt") for text in (["the kings"], ["a queen", "the duke"]))
+    >>> what = {"points": "blocks.*.attn.hook_z", "metric": logit(5), "over": "head"}
+    >>> ablation_sweep(lens, kings, to=resampled(others), **what).values.shape  # row, layer, head
+    torch.Size([1, 3, 4])
     """
 
     def filling(subject: Subject, points: Sequence[Point]) -> Content:

@@ -53,6 +53,8 @@ def attribution_patching(
 ) -> Grid:
     """Estimate a patching sweep from one backward pass; the arguments are those of `patching_sweep`.
 
+    (Nanda 2023, https://www.neelnanda.io/mechanistic-interpretability/attribution-patching.)
+
     Raises:
         AxisError: a point lacks the axis or the position.
         ShapeError: the inputs differ in size, or the metric does not give one number for each row.
@@ -92,7 +94,8 @@ def integrated_gradients(
     """Attribute what patching a whole point does to its parts, by the gradients on the straight way between two runs.
 
     The effects of cells that together hold all of a point add up to the effect of patching it whole. Each point is
-    taken by itself; the nodes on the way are those of Gauss and Legendre.
+    taken by itself; the nodes on the way are those of Gauss and Legendre. (Sundararajan et al. 2017,
+    https://arxiv.org/abs/1703.01365.)
 
     Args:
         lens, inputs, source, points, metric, over: as for `patching_sweep`.
@@ -117,7 +120,19 @@ def integrated_gradients(
 
 
 def agreement(estimate: Grid, truth: Grid) -> Agreement:
-    """Compare an estimate with true patching, cell by cell. Raises ShapeError for grids over different cells."""
+    """Compare an estimate with true patching, cell by cell.
+
+    (Syed et al. 2023, https://arxiv.org/abs/2310.10348, compare them so.) Raises ShapeError for grids over different
+    cells.
+
+    >>> from anylens.analysis.grid import Grid
+    >>> truth, estimate = (
+    ...     Grid(torch.tensor([found]), ("row", "pos"), {"row": (0,), "pos": (0, 1, 2)}, torch.zeros(1))
+    ...     for found in ([1.0, -2.0, 3.0], [2.0, -4.0, 6.0])
+    ... )
+    >>> agreement(estimate, truth).signs, round(agreement(estimate, truth).correlation, 6)
+    (1.0, 1.0)
+    """
     if (estimate.axes, dict(estimate.coordinates)) != (truth.axes, dict(truth.coordinates)):
         raise ShapeError(f"The grids differ in their cells: {estimate.coordinates} and {truth.coordinates}.")
     guessed, true = estimate.effect.flatten().double(), truth.effect.flatten().double()

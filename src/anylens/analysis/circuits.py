@@ -9,14 +9,14 @@ Legend of shape suffixes: D d_model, R the width of a head, H heads.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
 from anylens.analysis.maps.views import AttentionMaps
-from anylens.core.errors import ShapeError
+from anylens.core.errors import AxisError, ShapeError
 
 Composition = Literal["q", "k", "v"]
 
@@ -68,7 +68,8 @@ class Factored:
 def qk_circuit(maps: AttentionMaps, head: int) -> Factored:
     """Return what a head looks for: the score of a query row x for a key row y is `x @ circuit @ y`, without biases.
 
-    What is done to queries and keys besides (`maps.q.then`: a rotation by position, a norm) is not in it.
+    What is done to queries and keys besides (`maps.q.then`: a rotation by position, a norm) is not in it. Raises
+    AxisError for a head that there is not.
     (Elhage et al. 2021, https://transformer-circuits.pub/2021/framework/index.html.)
 
     >>> from anylens.analysis.weights import attention_maps
@@ -76,12 +77,14 @@ def qk_circuit(maps: AttentionMaps, head: int) -> Factored:
     >>> qk_circuit(attention_maps(lens, "blocks.0.attn"), 1).shape
     (64, 64)
     """
-    return Factored(maps.q.factor * maps.q[head], maps.k.factor * maps.k[maps.key_head(head)].T)
+    shared = maps.key_head(head)
+    return Factored(maps.q.factor * maps.q[head], maps.k.factor * maps.k[shared].T)
 
 
 def ov_circuit(maps: AttentionMaps, head: int) -> Factored:
     """Return what a head moves: where it attends to a row x alone it writes `x @ circuit`, without biases.
 
+    Raises AxisError for a head that there is not.
     (Elhage et al. 2021, https://transformer-circuits.pub/2021/framework/index.html.)
 
     >>> from anylens.analysis.weights import attention_maps
@@ -113,7 +116,8 @@ def composition_scores(
     """Return how much the heads of a later layer read what those of an earlier one write: `[earlier head, later head]`.
 
     By its queries, keys or values: the norm of the two circuits' product over the product of their norms. Maps at
-    random have about 1 / sqrt(d_model), so compare with the other heads.
+    random have about 1 / sqrt(d_model), so compare with the other heads. Raises AxisError for another `by`, ShapeError
+    for attentions of different streams.
     (Elhage et al. 2021, https://transformer-circuits.pub/2021/framework/index.html.)
 
     >>> from anylens.analysis.weights import attention_maps
@@ -122,6 +126,8 @@ def composition_scores(
     >>> composition_scores(first, second, "k").shape
     torch.Size([4, 4])
     """
+    if by not in get_args(Composition):
+        raise AxisError(f"Heads compose by {', '.join(get_args(Composition))}; by={by!r} was given.")
     writes = [ov_circuit(earlier, head) for head in range(len(earlier.q))]
     reads = [_reading(later, head, by) for head in range(len(later.q))]
     if writes[0].shape[1] != reads[0].shape[0]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from anylens.core.errors import ShapeError
+from anylens.core.errors import ShapeError, UnknownPointError
 from anylens.core.names import split_block
 
 
@@ -32,7 +32,7 @@ class Direction:
     def vector(self, width: int, like: Tensor) -> Float[Tensor, "#batch d"]:
         """Return the direction as a vector for all rows, or for each.
 
-        Raises ShapeError where it has another width, or a number is outside of it.
+        Raises ShapeError where it has another width or as many rows as the input has not, or a number is outside of it.
         """
         found = _vector(self.towards, width, like)
         return found if self.away is None else found - _vector(self.away, width, like)
@@ -50,6 +50,8 @@ def _vector(given: int | Tensor, width: int, like: Tensor) -> Tensor:
         raise ShapeError(
             f"A direction here is [{width}] or [batch, {width}], and was given as {list(value.shape)}."
         )
+    if value.dim() == 2 and len(value) not in {1, len(like)}:
+        raise ShapeError(f"The direction was given for {len(value)} rows, and the input has {len(like)}.")
     return value.to(like).reshape(-1, width)
 
 
@@ -83,14 +85,23 @@ class DirectAttribution:
     total: Float[Tensor, "batch *pos"]
 
     def __getitem__(self, point: str) -> Float[Tensor, "batch *pos"]:
-        """Return what all parts of a point contribute together."""
-        return self.values[..., [n for n, part in enumerate(self.parts) if part.point == point]].sum(-1)
+        """Return what all parts of a point contribute together. Raises UnknownPointError for one that is no part."""
+        found = [n for n, part in enumerate(self.parts) if part.point == point]
+        if not found:
+            raise UnknownPointError.among(point, {part.point for part in self.parts})
+        return self.values[..., found].sum(-1)
 
     def split(self, point: str) -> Float[Tensor, "batch *pos index"]:
-        """Return what each head or neuron of a point contributes."""
-        return self.values[
-            ..., [n for n, part in enumerate(self.parts) if part.point == point and part.index is not None]
-        ]
+        """Return what each head or neuron of a point contributes.
+
+        Raises UnknownPointError for a point that was not split.
+        """
+        found = [n for n, part in enumerate(self.parts) if part.point == point and part.index is not None]
+        if not found:
+            raise UnknownPointError.among(
+                point, {part.point for part in self.parts if part.index is not None}
+            )
+        return self.values[..., found]
 
     def strongest(self, count: int = 10) -> list[tuple[str, float]]:
         """Return the parts that contribute most in size, as a mean over rows, with that mean."""

@@ -75,6 +75,12 @@ class Search:
     batch: int = 64
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.steps < 0:
+            raise ShapeError(
+                f"A search has a batch of at least 1 and 0 steps or more; {self.batch} and {self.steps} were given."
+            )
+
 
 PLAIN = Search()
 
@@ -115,16 +121,18 @@ def das(
 ) -> Alignment:
     """Find the directions at a point that hold a thing, and measure them on other pairs.
 
+    (Geiger et al. 2023, https://arxiv.org/abs/2303.02536.)
+
     Args:
         lens: the lens. Its model's weights are not trained, and their gradients are left alone.
         pairs: what the directions are trained on.
         held_out: pairs for the accuracies; best of inputs that are in none of `pairs`.
-        point: where, by its name; its first axis is the batch.
+        point: where, by its name or a glob that only one point matches; its first axis is the batch.
         answers: from the model's output to a number for each possible answer, such as `lambda output: output.logits`.
         search: how many directions, in which part of the point, and the training.
 
     Raises:
-        AxisError: the point has no batch.
+        AxisError: the point has no batch, or several points match.
         ShapeError: more directions are wanted than the point has features, or the answers do not fit the labels.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
@@ -136,7 +144,7 @@ def das(
     >>> found.accuracy > found.control  # the answer hangs on one direction of four
     True
     """
-    place = _expect_batch(lens.points.select(point)[0])
+    place = _only(lens.points.select(point))
     values = _values(lens, pairs.source, place, search)
     width = values.shape[feature_axis(place.axes)]
     if not 0 < search.size <= width:
@@ -174,10 +182,11 @@ class _Exchange:
             taken = values[which.to(values.device)]
             hooks = {self.point.name: patch_from(taken, along=along).on(**self.search.where)}
         said = self.answers(self.lens.run_with_hooks(*args, hooks=hooks, **kwargs))
-        if said.ndim != 2 or len(said) != len(which) or int(pairs.labels.max()) >= said.shape[1]:
+        least, most = int(pairs.labels.min()), int(pairs.labels.max())
+        if said.ndim != 2 or len(said) != len(which) or least < 0 or most >= said.shape[1]:
             raise ShapeError(
-                f"answers must give [pair, answer] for {len(which)} pairs, with an answer {int(pairs.labels.max())} "
-                f"among them, and gave {list(said.shape)}."
+                f"answers must give [pair, answer] for {len(which)} pairs, with answers {least} to {most} among them, "
+                f"and gave {list(said.shape)}."
             )
         return said
 
@@ -235,7 +244,13 @@ def _lengthened(basis: Tensor, differences: Tensor, point: Point, search: Search
     return basis * torch.where(lengths > 0, lengths, 1)[:, None]
 
 
-def _expect_batch(point: Point) -> Point:
+def _only(points: tuple[Point, ...]) -> Point:
+    """Return the point of a search. Raises AxisError for several, or for one without a batch."""
+    if len(points) != 1:
+        raise AxisError(
+            f"A search is at one point, and {', '.join(one.name for one in points[:3])}, ... were given."
+        )
+    (point,) = points
     if point.axes[:1] != ("batch",):
         raise AxisError(f"{point.name} has axes {' '.join(point.axes)}: the first must be batch.")
     return point

@@ -10,7 +10,7 @@ al. 2022, "Interpretability in the Wild", https://arxiv.org/abs/2211.00593.)
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,9 @@ from anylens.analysis.streams.carries import Carry
 from anylens.analysis.streams.ends import Head, end_points, final_norm, head_of
 from anylens.analysis.streams.parts import (
     StreamParts,
+    block_base,
     points_needed,
+    state_names,
     stream_of,
     stream_with_head,
     taken_apart,
@@ -47,6 +49,8 @@ def direct_attribution(
 ) -> DirectAttribution:
     """Take the stream apart into what was written to it, and say how much of a direction each part is.
 
+    (Elhage et al. 2021, https://transformer-circuits.pub/2021/framework/index.html.)
+
     Args:
         lens: the model; for a pipeline, the lens of one of its parts.
         inputs: as `run_with_cache` takes them: a tensor, a tuple, a mapping.
@@ -64,9 +68,12 @@ def direct_attribution(
 
     Raises:
         AnatomyError: what stands between two writes, or before the head, is not a norm or a factor.
-        AxisError: the stream has no positions, or not this one.
+        AxisError: the stream has no positions, or not this one; `by` or `Direction.at` is something else.
         ShapeError: the direction does not fit.
+        UnknownPointError: there is no such point as `Direction.at`.
     """
+    if by not in get_args(By):
+        raise AxisError(f"Writes are split by {', '.join(get_args(By))}; by={by!r} was given.")
     goal = direction if isinstance(direction, Direction) else Direction(direction)
     stream, goal = _resolved(lens, goal)
     args, kwargs = as_arguments(inputs)
@@ -84,7 +91,21 @@ def _resolved(lens: Lens, goal: Direction) -> tuple[StreamRecord, Direction]:
     for stream in lens.anatomy.streams:
         if goal.at and goal.at == stream.prefix:
             return stream, replace(goal, at="")
-    return (stream_of(lens, goal.at) if goal.at else stream_with_head(lens)), goal
+    if not goal.at:
+        return stream_with_head(lens), goal
+    stream = stream_of(lens, goal.at)
+    states = [join(stream.prefix, "ln_final.hook_normalized")]
+    for number in range(len(stream.blocks)):
+        ends = (
+            f"{block_base(stream, number)}.hook_{name}" for name in ("resid_pre", "normalized_resid_post")
+        )
+        states += [*ends, *state_names(stream, number)]
+    if goal.at not in states:
+        name = lens.points[goal.at].name  # an unknown one says what comes near
+        raise AxisError(
+            f"{name} is no state of the stream. Directions lie at {', '.join(states[:1] + states[-2:])}."
+        )
+    return stream, goal
 
 
 @dataclass(frozen=True)

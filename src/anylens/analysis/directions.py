@@ -130,6 +130,8 @@ def _components(values: Tensor, count: int) -> Tensor:
 def random_like(direction: Tensor, *, seed: int) -> Tensor:
     """Return a random direction as long as `direction` along its last axis: the control for a steering vector.
 
+    (Random vectors of the same norm as a control: Turner et al. 2023, https://arxiv.org/abs/2308.10248.)
+
     >>> random_like(torch.tensor([3.0, 4.0]), seed=0).norm()
     tensor(5.)
     """

@@ -12,6 +12,7 @@ from anylens.core.errors import AxisError, RunError
 from anylens.core.optional import require
 
 Label = int | str | tuple[int, ...]
+SHOWN = ("recovered", "effect", "values")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Grid:
     def recovered(self) -> Float[Tensor, "row ..."]:
         """How much of the way from the run that is edited to the one patched from a cell goes: 0 none, 1 all of it.
 
+        Not finite in rows where the two runs have the same metric, so that there is no way to go.
+
         Raises RunError for a sweep without a run that is patched from, as an ablation: look at `effect`.
         """
         if self.source is None:
@@ -61,9 +64,12 @@ class Grid:
         return values
 
     def strongest(self, count: int = 1) -> list[dict[str, Label]]:
-        """Return the labels of the cells that move the metric most, in the mean over rows, the strongest first."""
+        """Return the labels of the cells that move the metric most, in the mean over rows, the strongest first.
+
+        Cells without a number (NaN) come last.
+        """
         mean = self.effect.mean(0)
-        order = mean.abs().flatten().argsort(descending=True)[:count]
+        order = mean.abs().nan_to_num(-1.0).flatten().argsort(descending=True)[:count]
         found = zip(*(index.tolist() for index in torch.unravel_index(order, mean.shape)), strict=True)
         return [
             {axis: self.coordinates[axis][n] for axis, n in zip(self.axes[1:], index, strict=True)}
@@ -74,8 +80,10 @@ class Grid:
         """Return a matplotlib figure of the mean over rows: of `recovered` or, where there is no source, of `effect`.
 
         of: "recovered", "effect" or "values". Axes of length one are left out; one that remains is drawn as a line, two
-        as a picture. Raises AxisError where more remain, MissingExtraError without matplotlib.
+        as a picture. Raises AxisError for another `of` or where more axes remain, MissingExtraError without matplotlib.
         """
+        if of not in {"", *SHOWN}:
+            raise AxisError(f"A grid plots {', '.join(SHOWN)}, and was asked for {of!r}.")
         of = of or ("effect" if self.source is None else "recovered")
         mean: Tensor = getattr(self, of).mean(0).float().cpu()
         axes = [axis for axis, size in zip(self.axes[1:], mean.shape, strict=True) if size > 1] or self.axes[

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anylens.analysis.patterns import Score, uniform
-from anylens.core.errors import AxisError, RunError
+from anylens.core.errors import AxisError, RunError, ShapeError
 from anylens.lens import Lens
 from anylens.running.examples import as_arguments
 from anylens.running.steps import Steps
@@ -70,7 +70,7 @@ def head_scores(
     >>> head_scores(lens, ids, previous_token()).stacked().shape  # batch, layer, head
     torch.Size([1, 3, 4])
 
-    Raises AxisError for a pattern without these axes.
+    Raises AxisError for a pattern without these axes, ShapeError for a score that gives something else.
     """
     args, kwargs = as_arguments(inputs)
     for point in lens.points.select(points):
@@ -83,14 +83,27 @@ def head_scores(
 def score_patterns(patterns: Mapping[str, Tensor], score: Score) -> HeadScores:
     """Score every head of patterns that were captured, by name.
 
+    Raises ShapeError where the score does not give one number for each row and head.
+
     >>> from anylens.analysis.patterns import entropy
     >>> score_patterns({"some": torch.full((2, 3, 4, 4), 0.25)}, entropy())["some"].shape
     torch.Size([2, 3])
     """
     return HeadScores(
-        {name: score(pattern) for name, pattern in patterns.items()},
-        {name: score(uniform(pattern)) for name, pattern in patterns.items()},
+        {name: _scored(score, pattern) for name, pattern in patterns.items()},
+        {name: _scored(score, uniform(pattern)) for name, pattern in patterns.items()},
     )
+
+
+def _scored(score: Score, pattern: Tensor) -> Float[Tensor, "batch head"]:
+    found: object = score(pattern)
+    if not isinstance(found, Tensor) or found.shape != pattern.shape[:2]:
+        gave = f"shape {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise ShapeError(
+            f"A score gives one number for each row and head, {list(pattern.shape[:2])}; it gave {gave}. Those of "
+            "analysis.patterns are made by a call: previous_token()."
+        )
+    return found
 
 
 def score_steps(steps: Steps, score: Score) -> HeadScores:

@@ -42,8 +42,13 @@ class LogitLens:
         return divergence(self.final, self.logits)
 
     def ranks(self, output: int | Int[Tensor, "batch"]) -> Int[Tensor, "point batch pos ..."]:
-        """Return how many outputs each state puts above one: 0 where it is the first choice."""
+        """Return how many outputs each state puts above one: 0 where it is the first choice.
+
+        Raises AxisError for a number that is no output.
+        """
         number = torch.as_tensor(output, device=self.logits.device).reshape(-1, *[1] * (self.final.dim() - 1))
+        if int(number.min()) < 0 or int(number.max()) >= self.final.shape[-1]:
+            raise AxisError(f"There is no output {output} among {self.final.shape[-1]}.")
         wanted = self.logits.gather(-1, number.expand(*self.logits.shape[:-1], 1))
         return (self.logits > wanted).sum(-1)
 

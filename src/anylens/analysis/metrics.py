@@ -73,7 +73,9 @@ def main(output: Any, field: str = "") -> Tensor:
 def logit(target: Target, *, at: int | None = -1, field: str = "") -> Metric:
     """The logit of a token or class, one for all rows or one a row.
 
-    at: the position, where the output has any (`[batch, pos, vocab]`); the last by default. field: of the output.
+    at: the position, where the output has any (`[batch, pos, vocab]`); the last by default, None for the mean over all.
+    field: of the output, where it is not the main one. Here and in the other metrics, measuring raises AxisError for a
+    field, position or target that the output does not have, and ShapeError for an output that has no such scores.
 
     >>> logit(2)(torch.tensor([[0.0, 1.0, 5.0]]))
     tensor([5.])
@@ -101,10 +103,8 @@ def log_probability(target: Target, *, at: int | None = -1, field: str = "") -> 
     >>> log_probability(0)(torch.zeros(1, 4)).exp()
     tensor([0.2500])
     """
-    return Metric(
-        f"log_probability({target})",
-        lambda out: _of(_scores(out, at, field).float().log_softmax(-1), target),
-    )
+    said = lambda scores: scores.float().log_softmax(-1)  # noqa: E731
+    return Metric(f"log_probability({target})", lambda out: _of(_scores(out, at, field, said), target))
 
 
 def answers(target: Target, *, at: int | None = -1, field: str = "") -> Metric:
@@ -114,11 +114,8 @@ def answers(target: Target, *, at: int | None = -1, field: str = "") -> Metric:
     tensor([1., 0.])
     """
 
-    def measure(output: Any) -> Tensor:
-        scores = _scores(output, at, field)
-        return (scores.argmax(-1) == _rowwise(target, scores)).float()
-
-    return Metric(f"answers({target})", measure)
+    first = lambda scores: functional.one_hot(scores.argmax(-1), scores.shape[-1]).float()  # noqa: E731
+    return Metric(f"answers({target})", lambda out: _of(_scores(out, at, field, first), target))
 
 
 def kl_divergence(clean: Any, *, at: int | None = -1, field: str = "") -> Metric:
@@ -133,7 +130,7 @@ def kl_divergence(clean: Any, *, at: int | None = -1, field: str = "") -> Metric
 
     def measure(output: Any) -> Tensor:
         found = main(output, field).float().log_softmax(-1)
-        was = _tiled(kept, len(found))
+        was = _alike(kept, found)
         divergence = (was.exp() * (was - found)).sum(-1)
         return _position(divergence, at) if divergence.dim() > 1 else divergence
 
@@ -143,7 +140,8 @@ def kl_divergence(clean: Any, *, at: int | None = -1, field: str = "") -> Metric
 def loss(labels: Int[Tensor, "row ..."], *, shift: bool = False, field: str = "") -> Metric:
     """Cross-entropy with labels in nats, the mean over positions; positions labelled -100 do not count.
 
-    shift: the labels are the input itself, and each position is to predict the next.
+    shift: the labels are the input itself, and each position is to predict the next. A row without labels gives NaN.
+    Measuring raises ShapeError for labels of another shape than the output has rows and positions.
 
     >>> loss(torch.tensor([[0, 1, 1]]), shift=True)(torch.zeros(1, 3, 2))
     tensor([0.6931])
@@ -155,7 +153,14 @@ def loss(labels: Int[Tensor, "row ..."], *, shift: bool = False, field: str = ""
         if shift:
             scores, wanted = scores[:, :-1], wanted[:, 1:]
         if scores.shape[:-1] != wanted.shape:
-            raise ShapeError(f"Labels of shape {list(wanted.shape)} do not fit logits {list(scores.shape)}.")
+            raise ShapeError(
+                f"Labels of shape {list(wanted.shape)} do not fit logits {list(scores.shape)}: give one label for each "
+                "row, or for each row and position."
+            )
+        if bool(((wanted < 0) & (wanted != -100) | (wanted >= scores.shape[-1])).any()):
+            raise AxisError(
+                f"There is a label that is none of the {scores.shape[-1]} tokens or classes, nor -100."
+            )
         each = functional.cross_entropy(scores.movedim(-1, 1), wanted, ignore_index=-100, reduction="none")
         return each.reshape(len(each), -1).sum(-1) / (wanted != -100).reshape(len(each), -1).sum(-1)
 
@@ -166,7 +171,8 @@ def region(*where: Index, field: str = "") -> Metric:
     """The mean of a part of the output: one index for each dimension behind the batch, those left out being whole.
 
     Pixels of a picture `[batch, channel, height, width]`: `region(slice(None), slice(8, 16), slice(8, 16))`. Frames
-    and bands of a spectrogram `[batch, frame, mel]`: `region(slice(10, 20), slice(0, 5))`.
+    and bands of a spectrogram `[batch, frame, mel]`: `region(slice(10, 20), slice(0, 5))`. Measuring raises AxisError
+    for a part that the output does not have. A band of a waveform is measured by `judged`: of its spectrogram.
 
     >>> region(0, slice(0, 1))(torch.arange(4.0).reshape(1, 1, 2, 2))
     tensor([0.5000])
@@ -177,7 +183,7 @@ def region(*where: Index, field: str = "") -> Metric:
         if len(where) >= part.dim():
             raise AxisError(f"{len(where)} indices were given for an output of shape {list(part.shape)}.")
         for axis, index in enumerate(where, 1):
-            listed = torch.arange(part.shape[axis])[index if not isinstance(index, int) else [index]]
+            listed = _listed(index, part.shape[axis], axis)
             part = part.index_select(axis, listed.to(part.device))
         return part.float().flatten(1).mean(1)
 
@@ -187,6 +193,8 @@ def region(*where: Index, field: str = "") -> Metric:
 def distance(to: Any, *, field: str = "") -> Metric:
     """The Euclidean distance of an output, such as a latent, from another: a tensor, or an output like it.
 
+    Measuring raises ShapeError for an output of another size.
+
     >>> distance(torch.zeros(1, 2))(torch.tensor([[3.0, 4.0]]))
     tensor([5.])
     """
@@ -194,7 +202,7 @@ def distance(to: Any, *, field: str = "") -> Metric:
 
     def measure(output: Any) -> Tensor:
         found = main(output, field).float()
-        gap: Tensor = found - _tiled(kept.to(found.device), len(found))
+        gap: Tensor = found - _alike(kept, found)
         far: Tensor = torch.linalg.vector_norm(gap.flatten(1), dim=1)
         return far
 
@@ -213,9 +221,11 @@ def judged(judge: Callable[[Tensor], Any], metric: Measure, *, field: str = "") 
     return Metric(f"judged({getattr(metric, 'name', metric)})", lambda out: metric(judge(main(out, field))))
 
 
-def _scores(output: Any, at: int | None, field: str) -> Float[Tensor, "batch vocab"]:
-    """Return the scores of tokens or classes, at the position asked for where there are positions."""
-    scores = main(output, field)
+def _scores(
+    output: Any, at: int | None, field: str, of: Callable[[Tensor], Tensor] = lambda scores: scores
+) -> Float[Tensor, "batch vocab"]:
+    """Return what a function makes of the scores of tokens or classes, at the position asked for if there are any."""
+    scores = of(main(output, field))
     if scores.dim() == 3:
         return _position(scores, at)
     if scores.dim() != 2:
@@ -251,6 +261,27 @@ def _tiled(values: Tensor, rows: int) -> Tensor:
     if rows % len(values):
         raise ShapeError(f"The metric has targets for {len(values)} rows, and the output has {rows}.")
     return values.repeat(rows // len(values), *[1] * (values.dim() - 1)) if rows > len(values) else values
+
+
+def _alike(kept: Tensor, found: Tensor) -> Tensor:
+    """Return what an output is compared with, repeated for its rows; ShapeError where it has another size."""
+    if kept.shape[1:] != found.shape[1:]:
+        raise ShapeError(
+            f"The output has shape {list(found.shape)}, and is compared with {list(kept.shape)}."
+        )
+    return _tiled(kept.to(found.device), len(found))
+
+
+def _listed(index: Index, size: int, axis: int) -> Int[Tensor, "place"]:
+    try:
+        found = torch.arange(size)[index if not isinstance(index, int) else [index]]
+    except IndexError as error:
+        raise AxisError(
+            f"{index} is outside dimension {axis} of the output, which has {size} places."
+        ) from error
+    if not len(found):
+        raise AxisError(f"{index} holds nothing of dimension {axis} of the output, which has {size} places.")
+    return found
 
 
 def _picture(one: Any) -> Float[Tensor, "channel height width"]:

@@ -32,7 +32,8 @@ def patching_sweep(
     """Patch what the run on `source` had into the run on `inputs`, one place at a time.
 
     With corrupted inputs and a clean source (denoising) a cell says what is enough to bring the answer back; with
-    clean inputs and a corrupted source (noising), what the answer needs.
+    clean inputs and a corrupted source (noising), what the answer needs. (Meng et al. 2022,
+    https://arxiv.org/abs/2202.05262.)
 
     Args:
         lens: the model, or pipeline.
@@ -49,7 +50,9 @@ def patching_sweep(
 
     Raises:
         AxisError: a point lacks the axis or the position.
+        EditError: `over` names an axis twice, or is no names.
         ShapeError: the inputs differ in size, or the metric does not give one number for each row.
+        UnknownPointError: no point has such a name.
 
     >>> import anylens
     >>> from anylens.analysis.metrics import logit_difference

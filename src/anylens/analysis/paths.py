@@ -51,6 +51,8 @@ def path_patching(
 ) -> Grid:
     """Patch the direct paths from senders to receivers, one place of the senders at a time.
 
+    (Wang et al. 2022, https://arxiv.org/abs/2211.00593.)
+
     Args:
         lens, inputs, source, metric, settings: as for `patching_sweep`.
         paths: the senders, the receivers, and what is frozen.

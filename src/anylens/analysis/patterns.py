@@ -21,7 +21,7 @@ def mass_on(wanted: Bool[Tensor, "#batch #query_pos key_pos"]) -> Score:
     """Score how much of a head's attention goes to some keys, as a mean over the queries that have any to go to.
 
     `wanted` is `[key_pos]`, `[query_pos, key_pos]` or `[batch, query_pos, key_pos]`; all scores of head types but the
-    diagonal are this one.
+    diagonal are this one. Scoring raises ShapeError where it does not fit the pattern's positions.
 
     >>> pattern = torch.tensor([[[[1.0, 0.0], [0.25, 0.75]]]])
     >>> mass_on(torch.tensor([True, False]))(pattern).item()
@@ -29,7 +29,7 @@ def mass_on(wanted: Bool[Tensor, "#batch #query_pos key_pos"]) -> Score:
     """
 
     def score(pattern: Pattern) -> Tensor:
-        mask = wanted.to(pattern.device).expand(len(pattern), *pattern.shape[2:])
+        mask = _fitted(wanted, torch.Size([len(pattern), *pattern.shape[2:]])).to(pattern.device)
         queries = mask.any(-1).unsqueeze(1)
         on = (pattern * mask.unsqueeze(1)).sum(-1) * queries
         found: Tensor = on.sum(-1) / queries.sum(-1).clamp(min=1)
@@ -131,6 +131,10 @@ def mean_distance(cells: Float[Tensor, "pos 2"] | None = None) -> Score:
         keys = torch.arange(pattern.shape[-1], device=pattern.device)
         if cells is None:
             return (pattern * (_positions(pattern)[:, None] - keys).abs()).sum(-1).mean(-1)
+        if len(cells) != pattern.shape[-1] or len(cells) != pattern.shape[-2]:
+            raise ShapeError(
+                f"{len(cells)} cells were given for a pattern of {list(pattern.shape[-2:])} positions."
+            )
         apart = torch.cdist(cells.nan_to_num(), cells.nan_to_num()).to(pattern)
         placed = ~cells.isnan().any(-1).to(pattern.device)
         among = pattern[:, :, placed][..., placed]
@@ -159,7 +163,10 @@ def diagonal(
     def score(pattern: Pattern) -> Tensor:
         joint = pattern.double()
         for mask, axis in ((queries, -1), (keys, -2)):
-            joint = joint if mask is None else joint * mask.to(joint.device).unsqueeze(1).unsqueeze(axis)
+            if mask is not None:
+                size = joint.shape[-2] if axis == -1 else joint.shape[-1]
+                counted = _fitted(mask, torch.Size([len(joint), size]))
+                joint = joint * counted.to(joint.device).unsqueeze(1).unsqueeze(axis)
         joint = joint / joint.sum((-2, -1), keepdim=True).clamp(min=1e-12)
         q, k = (torch.arange(size, device=joint.device).double() for size in joint.shape[-2:])
         of_q, of_k = joint.sum(-1), joint.sum(-2)
@@ -179,6 +186,16 @@ def uniform(pattern: Pattern) -> Pattern:
     """
     allowed = (pattern.amax((0, 1), keepdim=True) > 0).to(pattern).expand_as(pattern)
     return allowed / allowed.sum(-1, keepdim=True).clamp(min=1)
+
+
+def _fitted(given: Tensor, shape: torch.Size) -> Tensor:
+    """Return positions that count in the shape of a pattern's. Raises ShapeError where they do not fit."""
+    try:
+        return given.expand(shape)
+    except RuntimeError as error:
+        raise ShapeError(
+            f"The positions that count are {list(given.shape)}, and the pattern has {list(shape)}."
+        ) from error
 
 
 def _positions(pattern: Pattern) -> Int[Tensor, "query_pos"]:

@@ -42,6 +42,8 @@ def cells_of(lens: Lens, point: str, positions: int) -> Cells:
 def local(cells: Cells, radius: float = 1.0) -> Score:
     """Score how much goes to the cells around the query's own, itself left out: up to `radius` rows and columns away.
 
+    (Raghu et al. 2021, https://arxiv.org/abs/2108.08810.)
+
     >>> cells = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 5.0]])
     >>> local(cells)(torch.tensor([[[[0.0, 1, 0], [0, 0, 1], [0.5, 0.5, 0]]]])).item()
     0.5
@@ -51,7 +53,7 @@ def local(cells: Cells, radius: float = 1.0) -> Score:
 
 
 def row(cells: Cells) -> Score:
-    """Score how much goes to other cells of the query's row.
+    """Score how much goes to other cells of the query's row. (Cordonnier et al. 2020, https://arxiv.org/abs/1911.03584.)
 
     >>> cells = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     >>> row(cells)(torch.full((1, 1, 4, 4), 0.25)).item()
@@ -62,6 +64,8 @@ def row(cells: Cells) -> Score:
 
 def column(cells: Cells) -> Score:
     """Score how much goes to other cells of the query's column.
+
+    (Cordonnier et al. 2020, https://arxiv.org/abs/1911.03584.)
 
     >>> cells = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     >>> column(cells)(torch.eye(4).roll(2, 1).reshape(1, 1, 4, 4)).item()

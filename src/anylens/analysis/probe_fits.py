@@ -66,12 +66,16 @@ def usable(rows: Cell, folds: int) -> Cell:
     if not rows.classes:
         count = len(np.unique(rows.sample))
         if count < folds or rows.y.std() == 0:
-            raise ShapeError(f"{count} samples, of {len(np.unique(rows.y))} numbers, for {folds} folds")
+            raise ShapeError(
+                f"{count} samples with {len(np.unique(rows.y))} different numbers, for {folds} folds"
+            )
         return rows
     values = np.unique(rows.y)
     kept = [value for value in values if len(np.unique(rows.sample[rows.y == value])) >= folds]
     if len(kept) < 2:
-        raise ShapeError(f"{len(kept)} values that {folds} samples have, of {len(values)}")
+        raise ShapeError(
+            f"{len(kept)} of {len(values)} classes has {folds} samples or more, and two are needed for {folds} folds"
+        )
     return rows.some(np.isin(rows.y, kept))
 
 

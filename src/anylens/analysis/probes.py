@@ -20,6 +20,8 @@ from anylens.core.errors import AxisError, ShapeError
 from anylens.core.progress import Progress
 from anylens.store.rows import Rows
 
+NUMBERS = ("score", "control", "selectivity", "chance", "rows")  # what a table says of each probe
+
 
 @dataclass(frozen=True, eq=False)
 class Probe:
@@ -111,8 +113,11 @@ class ProbeTable:
     def grid(self, of: str = "score") -> Grid:
         """Return the scores, or `control`, `selectivity`, `chance` or `rows`, with the axes labelled; NaN: no probe.
 
-        The axes are `row` (of length one), `point`, and those by which there are probes.
+        The axes are `row` (of length one), `point`, and those by which there are probes. Raises AxisError for another
+        `of`.
         """
+        if of not in NUMBERS:
+            raise AxisError(f"A probe has {', '.join(NUMBERS)}, and was asked for {of!r}.")
         axes = ("row", "point", *self.probes[0].place)
         labels: dict[str, tuple[Label, ...]] = {"row": (0,)}
         labels["point"] = tuple(dict.fromkeys(probe.point for probe in self.probes))
@@ -148,6 +153,9 @@ def probe(
     progress: bool | None = None,
 ) -> ProbeTable:
     """Fit a linear probe at every point, and at every step and position if wanted, and score it on held-out samples.
+
+    (Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; for the control Hewitt and Liang 2019,
+    https://arxiv.org/abs/1909.03368.)
 
     A logistic regression for classes, a ridge regression for numbers, on features scaled to the same spread. The rows
     of one sample are never on both sides of a split.
@@ -224,6 +232,10 @@ def _cells(
 
 def _at_rows(given: Tensor, rows: Rows, what: str) -> Tensor:
     """Return each row's entry in what is given by sample, or by sample and position."""
+    if not isinstance(given, Tensor):
+        raise ShapeError(
+            f"{what} are a tensor with one entry for each sample, and {type(given).__name__} was given."
+        )
     given = given.cpu().long() if given.dtype == torch.bool else given.cpu()
     index = (rows.sample, *rows.where[:, 1:].long().T)
     if given.ndim not in (1, len(index)):

@@ -38,6 +38,8 @@ _ROWS = 48  # how many rows are compared; that no other column agrees on
 def attention_maps(lens: Lens, base: str, inputs: Any = None) -> AttentionMaps:
     """Return the maps behind q, k, v and o of one attention, such as `blocks.3.attn`.
 
+    (Elhage et al. 2021, https://transformer-circuits.pub/2021/framework/index.html.)
+
     `inputs` are run once; by default the example that the model's family builds. On them the maps give what the points
     `hook_q`, `hook_k`, `hook_v` show (at position 0 alone, which rotation leaves as it is, where `then` says so).
 

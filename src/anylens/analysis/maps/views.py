@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anylens.core.errors import AxisError
+
 
 @dataclass(frozen=True)
 class HeadMap:
@@ -47,7 +49,9 @@ class AttentionMaps:
     o: HeadMap
 
     def key_head(self, head: int) -> int:
-        """Return which head of `k` and `v` a head of queries attends with."""
+        """Return which head of `k` and `v` a head of queries attends with. Raises AxisError for one that is none."""
+        if not -len(self.q) <= head < len(self.q):
+            raise AxisError(f"{self.base} has {len(self.q)} heads, and no head {head}.")
         return head * len(self.k) // len(self.q)
 
 

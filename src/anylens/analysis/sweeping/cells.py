@@ -22,6 +22,12 @@ class Windows:
     width: int
     stride: int = 1
 
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.stride < 1:
+            raise AxisError(
+                f"Windows are at least 1 wide and 1 apart, and were given as {self.width} and {self.stride}."
+            )
+
     def over(self, count: int) -> list[tuple[int, ...]]:
         """Return the windows on an axis with so many positions."""
         return [tuple(range(n, n + self.width)) for n in range(0, count - self.width + 1, self.stride)]
@@ -105,6 +111,11 @@ def cells_of(points: Sequence[Point], shapes: Mapping[str, Size], steps: int, ov
 def _asked(over: Over) -> dict[str, Places]:
     if isinstance(over, Mapping):
         return dict(over)
+    if not isinstance(over, Iterable):
+        raise EditError(
+            f"over takes names of axes, such as 'pos head', or a mapping to their places, and was given {over!r}. "
+            "For whole points give ''."
+        )
     names = over.split() if isinstance(over, str) else list(over)
     if len(set(names)) != len(names):
         raise EditError(f"over names each axis once, and was given {' '.join(names)}.")
@@ -149,6 +160,20 @@ def _size(axis: str, points: Sequence[Point], shapes: Mapping[str, Size], steps:
     return {shapes[point.name][point.axes.index(axis)] for point in points}
 
 
+def _listed(axis: str, places: Iterable[Place]) -> list[tuple[int, ...]]:
+    """Return places as tuples of positions; AxisError for anything else than positions and several of them."""
+    given = list(places) if isinstance(places, Iterable) else []
+    found = [tuple(place) if isinstance(place, Iterable) else (place,) for place in given]
+    if not isinstance(places, Iterable) or not all(
+        place and all(isinstance(position, int) for position in place) for place in found
+    ):
+        raise AxisError(
+            f"The places on {axis} are a list of positions, or of several that are edited together, such as "
+            f"[0, [1, 2]], and were given as {places!r}."
+        )
+    return found
+
+
 def _places(axis: str, places: Places, sizes: set[int]) -> list[tuple[int, ...]]:
     """Return the places on an axis, each checked against every size that it has."""
     if places is None or isinstance(places, Windows):
@@ -156,7 +181,7 @@ def _places(axis: str, places: Places, sizes: set[int]) -> list[tuple[int, ...]]
             raise AxisError(f"The points have {sorted(sizes)} positions on {axis}. Name the places to edit.")
         found = (places or Windows(1)).over(min(sizes))
     else:
-        found = [(place,) if isinstance(place, int) else tuple(place) for place in places]
+        found = _listed(axis, places)
     outside = [p for place in found for p in place if not all(-size <= p < size for size in sizes)]
     if outside:
         raise AxisError(f"{outside[0]} is outside {axis}, which has {min(sizes)} positions.")

@@ -82,8 +82,13 @@ class Subject:
     def measure(self, output: Any, times: int = 1) -> Float[Tensor, "row"]:
         """Return the metric of an output of so many times the input.
 
-        Raises ShapeError if it is not one number for each row.
+        Raises ShapeError if it is not one number for each row, or no function.
         """
+        if not callable(self.metric):
+            raise ShapeError(
+                f"The metric is a function of the output, such as analysis.metrics.logit(2), and was given as "
+                f"{self.metric!r}."
+            )
         found: object = self.metric(output)
         wanted = f"each of the {self.rows * times} rows" if self.one_forward else "each row of the batch"
         if not isinstance(found, Tensor):

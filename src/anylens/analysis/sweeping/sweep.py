@@ -18,6 +18,7 @@ from anylens.analysis.sweeping.content import Content, fitted
 from anylens.analysis.sweeping.prefix import Prefix, base_of, prefix_of
 from anylens.analysis.sweeping.subject import Metric, Settings, Subject
 from anylens.anatomy.points import Point
+from anylens.core.errors import PointError
 from anylens.core.progress import Progress
 from anylens.lens import Lens
 from anylens.running.actions import At, Hook
@@ -36,10 +37,15 @@ class Task:
 
     @classmethod
     def of(cls, lens: Lens, inputs: Any, points: Any, metric: Metric, how: "How") -> "Task":
-        """Make a task of what a user gives."""
+        """Make a task of what a user gives. Raises PointError where that has no points."""
         subject = Subject(lens, inputs, metric, how.settings)
         lens._know(subject.given, how.settings.method)
-        return cls(subject, tuple(lens.points.select(points)), how.over)
+        chosen = tuple(lens.points.select(points))
+        if not chosen:
+            raise PointError(
+                "A sweep edits at least one point, and none was given. lens.points lists the names."
+            )
+        return cls(subject, chosen, how.over)
 
 
 @dataclass(frozen=True)
