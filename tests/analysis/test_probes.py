@@ -130,7 +130,7 @@ def test_each_position_has_a_probe_of_its_own_and_labels_may_differ():
     assert float(table.grid("selectivity").values[0, 0, 0]) == pytest.approx(
         table.best().score - table.best().control
     )
-    assert "here pos=2: none, 0 values that 3 samples have" in str(table)
+    assert "here pos=2: none, 0 of 1 classes has 3 samples or more" in str(table)
     with pytest.raises(AxisError, match="no probe at here pos=2: 0 of"):
         table.at("here", pos=2)
     numbers = values[:, :, 1].clone()

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 
 from jaxtyping import Float
 from torch import Size, Tensor
@@ -160,13 +161,15 @@ def _size(axis: str, points: Sequence[Point], shapes: Mapping[str, Size], steps:
     return {shapes[point.name][point.axes.index(axis)] for point in points}
 
 
-def _listed(axis: str, places: Iterable[Place]) -> list[tuple[int, ...]]:
+def _listed(axis: str, places: object) -> list[tuple[int, ...]]:
     """Return places as tuples of positions; AxisError for anything else than positions and several of them."""
     given = list(places) if isinstance(places, Iterable) else []
-    found = [tuple(place) if isinstance(place, Iterable) else (place,) for place in given]
-    if not isinstance(places, Iterable) or not all(
-        place and all(isinstance(position, int) for position in place) for place in found
-    ):
+    several = [list(place) if isinstance(place, Sequence | Tensor) else [place] for place in given]
+    try:
+        found = [tuple(index(position) for position in place) for place in several]
+    except TypeError:
+        found = [()]
+    if not isinstance(places, Iterable) or not all(found):
         raise AxisError(
             f"The places on {axis} are a list of positions, or of several that are edited together, such as "
             f"[0, [1, 2]], and were given as {places!r}."
