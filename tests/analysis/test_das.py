@@ -156,7 +156,7 @@ def test_one_direction_of_the_subject_holds_its_number_until_a_head_moves_it():
         ({"search": Search(size=11)}, ShapeError, "11 directions.* 10 features"),
         ({"search": Search(size=0)}, ShapeError, "0 directions"),
         ({"answers": lambda out: out[:, 0]}, ShapeError, "answers must give"),
-        ({"answers": lambda out: out[:, :2]}, ShapeError, "answer [456] among them"),
+        ({"answers": lambda out: out[:, :2]}, ShapeError, "answers 0 to [456] among them"),
         ({"search": Search(where={"pos": 0})}, AxisError, "no axis 'pos'"),
     ],
 )
