@@ -14,11 +14,13 @@ from anylens.analysis.heads import head_scores
 from anylens.analysis.logit_lens import logit_lens
 from anylens.analysis.metrics import answers, distance, kl_divergence, log_probability, logit, loss, region
 from anylens.analysis.patching import patching_sweep
-from anylens.analysis.patterns import background, diagonal, mean_distance, previous_token
-from anylens.analysis.probes import ProbeTable
-from anylens.analysis.sweeping import Windows
+from anylens.analysis.paths import path_patching
+from anylens.analysis.patterns import background, diagonal, entropy, mean_distance, previous_token
+from anylens.analysis.probes import ProbeTable, probe
+from anylens.analysis.sweeping import Settings, Windows
 from anylens.analysis.weights import attention_maps
 from anylens.core.errors import AnylensError, AxisError, EditError, PointError, ShapeError, UnknownPointError
+from anylens.harvest import collect
 from tests.analysis.planted import planted
 
 
@@ -126,6 +128,8 @@ def test_circuits(lens, made):
     ("score", "says"),
     [
         (previous_token, "made by a call"),
+        (entropy, "made by a call: entropy()"),
+        ("entropy", "given as 'entropy'"),
         (lambda pattern: pattern.mean(), "it gave shape"),
         (background(torch.ones(4, 3, dtype=torch.bool)), "positions that count"),
         (diagonal(torch.ones(1, 3, dtype=torch.bool)), "positions that count"),
@@ -158,3 +162,15 @@ def test_grids():
     for ask in (lambda: grid.plot(of="effects"), lambda: ProbeTable((), {}).grid("scores")):
         with pytest.raises(AnylensError, match="asked for"):
             ask()
+
+
+def test_what_is_no_settings_no_paths_and_no_rows_by_point(lens, made):
+    for rows in (0, -1):
+        with pytest.raises(ShapeError, match=f"at least one.*{rows}"):
+            Settings(rows=rows)
+    with pytest.raises(EditError, match=r"Paths\(senders, receivers\).*'blocks"):
+        path_patching(lens, made.clean, source=made.corrupted, paths="blocks.*", metric=logit(1))
+    point = "blocks.0.hook_mlp_out"
+    rows = collect(lens, [made.clean], points=point)[point]
+    with pytest.raises(ShapeError, match="by the name of their point.*Rows"):
+        probe(rows, made.answers)

@@ -4,6 +4,11 @@ import pytest
 import torch
 
 import anylens
+from anylens.analysis.ablation import ablation_sweep, mean_of
+from anylens.analysis.attribution import integrated_gradients
+from anylens.analysis.metrics import logit_difference
+from anylens.analysis.probes import Fitting, probe
+from anylens.harvest import collect
 from tests.analysis.planted import VOCAB, planted
 
 
@@ -54,3 +59,43 @@ def test_without_noise_nothing_else_writes():
     ]
     assert wrote == [made.facts.previous_head, made.facts.induction_head]
     assert not any(cache[f"blocks.{layer}.hook_mlp_out"].any() for layer in (0, 1))
+
+
+@pytest.mark.parametrize("to", ["zero", "mean"])
+def test_ablation_finds_the_two_heads(to):
+    made = planted()
+    lens = anylens.attach(made.model, example=made.clean)
+    filling = None if to == "zero" else mean_of(made.clean, over="batch pos")
+    metric = logit_difference(made.answers, made.wrong)
+    grid = ablation_sweep(
+        lens, made.clean, points="blocks.*.attn.hook_z", metric=metric, over="head", to=filling
+    )
+    heads = {(cell["layer"], cell["head"]) for cell in grid.strongest(2)}
+    assert heads == {made.facts.previous_head, made.facts.induction_head}
+    assert (grid.base - grid.at(layer=1, head=2)).min() > 3  # without it the answer's logit is gone
+
+
+def test_integrated_gradients_find_the_heads_and_where_they_write():
+    made = planted()
+    lens = anylens.attach(made.model, example=made.clean)
+    grid = integrated_gradients(
+        lens, made.clean, source=made.corrupted, points="blocks.*.attn.hook_z",
+        metric=logit_difference(made.answers, made.wrong), over="pos head",
+    )  # fmt: skip
+    found = {(cell["layer"], cell["pos"], cell["head"]) for cell in grid.strongest(2)}
+    last = made.clean.shape[1] - 1
+    assert found == {(0, made.source, 1), (1, last, 2)}
+
+
+def test_a_probe_reads_the_token_before_once_its_head_has_written():
+    made = planted()
+    lens = anylens.attach(made.model, example=made.clean)
+    ids = torch.randint(VOCAB, (96, 12), generator=torch.Generator().manual_seed(0))
+    before = torch.full_like(ids, -1)
+    before[:, made.source] = ids[:, made.source - 1]
+    rows = collect(lens, [ids], points=["blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid"])
+    table = probe(rows, before, fitting=Fitting(folds=3))
+    assert table.best().point == "blocks.0.hook_resid_mid"
+    assert table.best().score > 0.95
+    assert table.best().control < 0.4
+    assert table.at("blocks.0.hook_resid_pre", step=0).score < 0.4

@@ -1,7 +1,9 @@
 """Scores of heads over a lens, by layer and by step, each beside what chance would give; and attention rollout."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -96,6 +98,11 @@ def score_patterns(patterns: Mapping[str, Tensor], score: Score) -> HeadScores:
 
 
 def _scored(score: Score, pattern: Tensor) -> Float[Tensor, "batch head"]:
+    if not _takes_a_pattern(score):
+        raise ShapeError(
+            f"A score is a function of one pattern, and was given as {score!r}. Those of analysis.patterns are made by "
+            "a call: entropy()."
+        )
     found: object = score(pattern)
     if not isinstance(found, Tensor) or found.shape != pattern.shape[:2]:
         gave = f"shape {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
@@ -104,6 +111,18 @@ def _scored(score: Score, pattern: Tensor) -> Float[Tensor, "batch head"]:
             "analysis.patterns are made by a call: previous_token()."
         )
     return found
+
+
+def _takes_a_pattern(score: object) -> bool:
+    """Return whether it can be called with one argument; where Python cannot tell, it is tried."""
+    if not callable(score):
+        return False
+    with suppress(ValueError):  # a function written in C
+        try:
+            signature(score).bind(None)
+        except TypeError:
+            return False
+    return True
 
 
 def score_steps(steps: Steps, score: Score) -> HeadScores:

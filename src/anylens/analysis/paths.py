@@ -62,7 +62,7 @@ def path_patching(
 
     Raises:
         AxisError: a point lacks the axis or the position.
-        EditError: no sender comes before a receiver.
+        EditError: no sender comes before a receiver, or `paths` are no Paths.
         RunError: the run is not one forward.
 
     >>> import anylens
@@ -76,6 +76,10 @@ def path_patching(
     >>> path_patching(lens, kings, source=king, paths=paths, metric=metric).strongest()
     [{'layer': 0, 'pos': 3}]
     """
+    if not isinstance(paths, Paths):
+        raise EditError(
+            f"paths are Paths(senders, receivers), from analysis.paths, and were given as {paths!r}."
+        )
     subject = Subject(lens, inputs, metric, settings)
     if not subject.one_forward:
         raise RunError(

@@ -186,6 +186,10 @@ def probe(
     True
     >>> hooks = {table.best().point: anylens.steer(table.best().direction(0), 2.0).on(pos=0)}
     """
+    if not isinstance(rows, Mapping):
+        raise ShapeError(
+            f"rows are Rows by the name of their point, {{point: rows}}, and were given as {type(rows).__name__}."
+        )
     probes: list[Probe] = []
     left_out: dict[str, str] = {}
     with Progress("probes", shown=progress) as shown:

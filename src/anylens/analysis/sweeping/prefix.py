@@ -111,7 +111,7 @@ class Prefix:
         subject = self.base.subject
         if not self.several:
             return 1
-        most = subject.settings.rows or MOST
+        most = MOST if subject.settings.rows is None else subject.settings.rows
         fit = free_bytes(subject.device) * SHARE // max(1, self.weight)
         return int(max(1, min(most // subject.rows, fit if subject.settings.rows is None else most)))
 

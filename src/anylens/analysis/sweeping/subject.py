@@ -35,6 +35,13 @@ class Settings:
     seed: int = 0
     progress: bool | None = None
 
+    def __post_init__(self) -> None:
+        if self.rows is not None and self.rows < 1:
+            raise ShapeError(
+                f"rows is how many a forward may have, at least one, or None for as many as fit, and was given as "
+                f"{self.rows}."
+            )
+
 
 DEFAULT = Settings()
 
