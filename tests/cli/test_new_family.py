@@ -69,7 +69,10 @@ def test_a_draft_passes_unedited(here):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["t5", "vit", "resnet"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("t5", marks=pytest.mark.wide), "vit", pytest.param("resnet", marks=pytest.mark.wide)],
+)
 def test_drafts_of_models_of_transformers_pass_unedited(here, name):
     assert main(["new-family", f"tests.models:{name}", "--name", f"my {name}"]) == 0
     done = run_tests(here / f"anylens-my-{name}")

@@ -79,6 +79,7 @@ def test_rows_do_not_hang_on_the_number_of_workers_or_on_one_that_is_killed(clus
     assert len(list((tmp_path / "traps").iterdir())) == 3  # all sprang
 
 
+@pytest.mark.wide
 def test_a_driver_that_is_killed_is_started_again(cluster, local, tmp_path):
     to = tmp_path / "rows"
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(to), cluster], stderr=subprocess.PIPE)

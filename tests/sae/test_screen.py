@@ -87,6 +87,6 @@ def test_a_step_with_the_screen_has_the_same_gradients(variant, dead):
         sae.screen = screen
         terms = sae.step(x, numbers, 0.5)
         grads.append([terms.loss, *(weight.grad for weight in sae.parameters())])
-    assert grads[0][0] == pytest.approx(grads[1][0], rel=1e-5)
+    assert float(grads[0][0]) == pytest.approx(float(grads[1][0]), rel=1e-5)
     for one, other in zip(grads[0][1:], grads[1][1:], strict=True):
         assert torch.allclose(one, other, atol=1e-5)
