@@ -144,7 +144,9 @@ for panel, (factor, lines) in zip(panels, curves.items(), strict=True):
     panel.set_xlabel(f"channels of 128 taken away, those of one {factor} first")
     panel.legend(fontsize=8, loc="lower left")
 panels[0].set_ylabel("share called right")
-fig.suptitle("A quarter of the channels can go before one value is lost, and then it is its own that go first")
+fig.suptitle(
+    "A quarter of the channels can go before one value is lost, and then it is its own that go first"
+)
 fig.tight_layout()
 
 own, others, control = (torch.stack([lines[place] for lines in curves.values()]) for place in range(3))
