@@ -10,7 +10,7 @@ from typing import Any
 from anylens.sae.base import Sae
 from anylens.sae.files import WEIGHTS, load
 from anylens.sae.truth import share_over
-from anylens.store.manifest import write_whole
+from anylens.store.storage import write_whole
 from anylens.tasks.making import opened
 from anylens.tasks.recipe import Recipe
 from anylens.tasks.scoring import scored

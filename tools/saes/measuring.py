@@ -8,7 +8,7 @@ from anylens.sae.base import Sae
 from anylens.sae.metrics import Quality, Recovery, quality, recovered
 from anylens.sae.truth import Found, find_factors
 from anylens.tasks.recipe import Recipe
-from anylens.tasks.scoring import MOST, scored
+from anylens.tasks.scoring import scored
 from anylens.tasks.task import Task
 
 
@@ -27,7 +27,7 @@ def measured(recipe: Recipe, lens: Lens, task: Task, sae: Sae, *, samples: int, 
     scores = scored(recipe, lens, task, sae, inputs)
     some = [inputs[number] for number in range(min(4 if task.steps is None else 1, len(inputs)))]
     return Measured(
-        quality(sae, [scores.rows[slice(at, at + MOST)] for at in range(0, len(scores.rows), MOST)]),
+        quality(sae, scores.parts),
         recovered(lens, recipe.point, sae, some, task.loss),
         find_factors(scores.acts, scores.labels, scores.sample),
     )

@@ -256,13 +256,6 @@ def removed_writes(subject: Subject, tally: Tally) -> None:
             tally.expect(alike, after, f"is not {starts[0]} when nothing is written in between")
 
 
-def _unmoved(values: Values, step: tuple[tuple[str, ...], list[str], str], behind: Functions) -> bool:
-    """Whether the stream after a sum is what it was before."""
-    starts, _, after = step
-    functions = behind.get(after, (as_it_is,))
-    return any(_equal(function(values[name]), values[after]) for name in starts for function in functions)
-
-
 def _equal(before: torch.Tensor, after: torch.Tensor) -> bool:
     return before.numel() == after.numel() and bool((before.reshape(after.shape) == after).all())
 

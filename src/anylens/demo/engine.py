@@ -26,7 +26,7 @@ from anylens.sae.metrics import quality
 from anylens.sae.truth import find_factors
 from anylens.tasks.making import made, opened
 from anylens.tasks.recipe import Recipe
-from anylens.tasks.scoring import MOST, scored
+from anylens.tasks.scoring import scored
 from anylens.tasks.steering import COUNT, Steering, Success
 from anylens.tasks.task import Task
 
@@ -70,7 +70,7 @@ def tell(modality: Modality, *, say: Say, tick: Tick, opening: Callable[[Lens], 
     trained = train(recipe, lens, task)
     inputs = task.inputs(recipe.held_out, seed=HELD_OUT, split="held_out")
     scores = scored(recipe, lens, task, trained.sae, inputs)
-    fit = quality(trained.sae, [scores.rows[slice(at, at + MOST)] for at in range(0, len(scores.rows), MOST)])
+    fit = quality(trained.sae, scores.parts)
     say("An autoencoder", words.training(modality, trained, fit))
     found = find_factors(scores.acts, scores.labels, scores.sample)
     say("What single features find", words.finding(modality, task, found))

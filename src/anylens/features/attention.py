@@ -9,9 +9,9 @@ from torch import Tensor
 
 from anylens.core.errors import RunError
 from anylens.core.markup import join, table, tag
+from anylens.core.seeding import seeded
 from anylens.families.layouts import Layout, Parts, Place, Tokens
 from anylens.families.side_by_side import Crossed
-from anylens.features.effects import seeded
 from anylens.features.kinds import Behind, Kind, Scene, View, kind_of
 from anylens.features.kinds.denoising import Denoising
 from anylens.features.kinds.made import Made

@@ -1,8 +1,7 @@
 """Effects: the model run on a few inputs, once as it is, and once for each feature with the feature turned up."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from anylens.core.axes import feature_axis
 from anylens.core.progress import Progress
+from anylens.core.seeding import seeded
 from anylens.features.effect import Effect
 from anylens.features.outputs import reader_of
 from anylens.harvest.job import Job, samples_of
@@ -90,11 +90,3 @@ def few(given: Arguments, count: int) -> Arguments:
 
     args, kwargs = given
     return tuple(map(cut, args)), {name: cut(value) for name, value in kwargs.items()}
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw the same random numbers every time, and leave the user's as they are."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield

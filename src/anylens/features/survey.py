@@ -11,8 +11,9 @@ from torch import Tensor
 from anylens.anatomy.points import Point
 from anylens.core.errors import AxisError, SaeError
 from anylens.core.progress import Progress
+from anylens.core.seeding import seeded
 from anylens.families.layouts import Layout, Place
-from anylens.features.effects import effects_of, few, seeded
+from anylens.features.effects import effects_of, few
 from anylens.features.factors import Factor, factors_of
 from anylens.features.kept import NEVER, Grid, Kept
 from anylens.features.kinds import Behind, Kind, Scene, kind_of

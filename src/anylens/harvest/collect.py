@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from anylens.core.errors import StoreError
+from anylens.core.seeding import seeded
 from anylens.harvest.job import Job, samples_of
 from anylens.harvest.positions import Positions
-from anylens.harvest.seeding import seeded
 from anylens.lens import Lens
 from anylens.running.choice import Choice
 from anylens.store.rows import Rows, joined

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from anylens.core.progress import Progress
+from anylens.core.seeding import seeded
 from anylens.harvest.engines import Engine, Ray, engine_of
 from anylens.harvest.job import Job, samples_of
 from anylens.harvest.on_ray import harvest_on_ray
 from anylens.harvest.positions import Positions
-from anylens.harvest.seeding import seeded
 from anylens.harvest.work import made, maker, work_of
 from anylens.lens import Lens
 from anylens.running.choice import Choice

@@ -6,7 +6,7 @@ dies leaves what was committed, and the next one goes on from there.
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,7 +91,6 @@ class Crew:
         self._ready: dict[int, bool] = {}
         self._asked: dict[Any, tuple[int, Attempt | None]] = {}  # by the reference of the answer
         self._hired = self._in_a_row = 0
-        self._origin: Mapping[str, Any] | None = None
         self._begun: Begun | None = None
         for _ in range(self.size):
             self._hire()

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 import torch
 
 from anylens.core.errors import StoreError
+from anylens.core.seeding import seeded
 from anylens.core.tree import leaves, replace
 from anylens.harvest.job import Job, samples_of
-from anylens.harvest.seeding import seeded
 from anylens.lens import Lens
 from anylens.loading import load
 from anylens.pipelines import components, is_pipeline

@@ -20,7 +20,7 @@ from anylens.core.errors import LoadError
 from anylens.sae.base import Sae
 from anylens.sae.ranks.group import Group
 from anylens.sae.ranks.parallel import Parallel
-from anylens.store.manifest import write_whole
+from anylens.store.storage import write_whole
 
 CHECKPOINT = "checkpoint.safetensors"
 

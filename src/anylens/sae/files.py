@@ -23,7 +23,7 @@ from anylens.sae.batch_topk import BatchTopK
 from anylens.sae.gated import Gated
 from anylens.sae.jumprelu import JumpRelu
 from anylens.sae.variants import VARIANTS, make
-from anylens.store.manifest import write_whole
+from anylens.store.storage import write_whole
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 # our variant -> SAELens's architecture for inference

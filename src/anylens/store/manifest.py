@@ -7,7 +7,6 @@ from typing import Any
 
 from anylens.core.errors import DamagedShardError, StoreError
 from anylens.store.storage import Storage
-from anylens.store.storage import write_whole as write_whole  # noqa: PLC0414 - for those who write other files
 
 NAME = "manifest.json"
 FORMAT = 2

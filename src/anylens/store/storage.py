@@ -150,12 +150,8 @@ class AtUrl(Storage):
 
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> bytes:
         """Read a file."""
-        try:
+        with _as_oserror():
             content: bytes = self.system.cat_file(f"{self.path}/{name}", start=start, end=stop)
-        except OSError:
-            raise
-        except Exception as error:
-            raise OSError(_line(error)) from error
         return content
 
     def write(self, name: str, content: bytes) -> None:
@@ -179,12 +175,9 @@ class AtUrl(Storage):
 
     def size(self, name: str) -> int:
         """Return its size."""
-        try:
-            return int(self.system.info(f"{self.path}/{name}")["size"])
-        except OSError:
-            raise
-        except Exception as error:
-            raise OSError(_line(error)) from error
+        with _as_oserror():
+            size = int(self.system.info(f"{self.path}/{name}")["size"])
+        return size
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -254,6 +247,17 @@ def _told(what: str, how: str) -> Iterator[None]:
         raise StoreError(
             _untaken(what, error) if how == "be written" else f"{what} cannot {how}: {_line(error)}"
         ) from error
+
+
+@contextmanager
+def _as_oserror() -> Iterator[None]:
+    """Turn whatever a file system raises where it reads into an OSError, as on disk."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(_line(error)) from error
 
 
 def _untaken(file: str, error: Exception) -> str:

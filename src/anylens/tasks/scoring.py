@@ -32,6 +32,16 @@ class Scored:
     labels: Factors
     sample: Tensor
 
+    @property
+    def parts(self) -> list[Rows]:
+        """The rows, as many at a time as are encoded at once."""
+        return parts_of(self.rows)
+
+
+def parts_of(rows: Rows) -> list[Rows]:
+    """Return rows some at a time, so that not all of them are encoded at once."""
+    return [rows[slice(start, start + MOST)] for start in range(0, len(rows), MOST)]
+
 
 @torch.no_grad()
 def scored(recipe: Recipe, lens: Lens, task: Task, sae: Sae, inputs: Any) -> Scored:
@@ -64,7 +74,6 @@ def _labels(truth: Factors, rows: Rows, first: int, *, pooled: bool) -> Factors:
 def _pooled(sae: Sae, rows: Rows, samples: int) -> Tensor:
     """Return the largest activation over the rows of each sample: `[sample, F]`."""
     found = torch.zeros(samples, sae.d_sae)
-    for start in range(0, len(rows), MOST):
-        part = rows[slice(start, start + MOST)]
+    for part in parts_of(rows):
         found.scatter_reduce_(0, part.sample[:, None].expand(-1, sae.d_sae), sae.encode(part.values), "amax")
     return found

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anylens.core.errors import ShapeError
+from anylens.core.seeding import seeded
 from anylens.core.tree import leaves, replace
 from anylens.lens import Lens
 from anylens.pipelines import PipelineLens
@@ -109,11 +110,9 @@ class Subject:
     @contextmanager
     def seeded(self) -> Iterator[None]:
         """Have the same random numbers in every run, and those outside as they were."""
-        devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
         for generator, state in self._states:
             generator.set_state(state)
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed):
             yield
 
 
