@@ -5,6 +5,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PLUGIN := $(wildcard tests/plugin/pyproject.toml)
 SOURCES := src tests $(wildcard bench tools examples docs/tutorials)
 WORKERS ?= 2
+# a file's tests share what they set up, so they stay in one worker; files with slow tests start first (tests/conftest.py)
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SPECIMENS ?=
 
 .DEFAULT_GOAL := help
@@ -44,10 +46,10 @@ types: $(READY) ## mypy, strict
 
 pytest: $(READY) ## the tests alone; ARGS="..." goes to pytest
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
 wide: $(READY) ## the tests that `make test` leaves out: more models, checked as others are
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m wide $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) -m wide $(ARGS)
 
 format: $(READY) ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff check --fix $(SOURCES)

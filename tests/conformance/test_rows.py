@@ -19,6 +19,7 @@ VARIANTS = """
     music:musicgen_from_sound speech:whisper_audio_classification speech:wav2vec2_stable vision:resnet_bottleneck
     vision:dinov2_with_registers vision:swin_v2 vision:vit vision:dinov2 vision:resnet vision:convnext vision:swin
     beyond:videomae_pretraining beyond:gru flow:realnvp_pictures mixture_of_experts:qwen3_moe mixture_of_experts:mixtral
+    diffusion:unet
 """.split()  # the plain ones among these are in tests/conformance/test_models.py
 
 

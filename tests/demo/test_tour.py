@@ -10,7 +10,7 @@ import anylens
 from anylens.demo.tour import sections
 from tests.report.html_page import Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tour")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from anylens.harvest.work import fingerprint
 from tests.harvest.jobs import COUNT, DRIVER, POINT, Inputs, broken_lens, make_lens
 
 ray = pytest.importorskip("ray")
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 ROOT = Path(__file__).parents[2]
 
 

@@ -9,6 +9,7 @@ from anylens.conformance import Sampling, check
 from anylens.zoo import entry, names
 
 FEW = Sampling(native=2, ops=2, alone=8, blocks=1)
+LONG = ("shapes-diffusion", "shapes-dit", "melodies-musicgen")  # tests/conformance has their classes, tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -27,6 +28,8 @@ def test_a_lens_comes_with_model_processor_and_world(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.wide if name in LONG else ()) for name in names()]
+)
 def test_the_lens_keeps_the_contract(name):
     check(anylens.load(f"zoo:{name}"), sampling=FEW).require()

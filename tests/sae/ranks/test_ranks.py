@@ -18,7 +18,7 @@ from anylens.store.batches import Batches
 from anylens.store.reader import InMemory
 from tests.sae.ranks.work import CASES, CUT, cut_off, everything, one_is_killed
 
-pytestmark = pytest.mark.xdist_group("ranks")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
