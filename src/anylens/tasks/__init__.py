@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from anylens.tasks.captions import Captions
 from anylens.tasks.classes import Classes
 from anylens.tasks.inventions import Inventions
+from anylens.tasks.melodies import Melodies
 from anylens.tasks.prompts import Prompts
 from anylens.tasks.reconstructions import Reconstructions
 from anylens.tasks.task import Task
@@ -15,6 +16,7 @@ TASKS: Mapping[str, type[Task]] = {
     "captions": Captions,
     "classes": Classes,
     "inventions": Inventions,
+    "melodies": Melodies,
     "prompts": Prompts,
     "reconstructions": Reconstructions,
     "transcripts": Transcripts,

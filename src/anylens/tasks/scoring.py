@@ -64,11 +64,11 @@ def scored(recipe: Recipe, lens: Lens, task: Task, sae: Sae, inputs: Any) -> Sco
 
 
 def _labels(truth: Factors, rows: Rows, first: int, *, pooled: bool) -> Factors:
-    """Return each factor of samples, or of the positions of rows."""
+    """Return each factor of samples, or of the positions of rows; at all positions of a sample what the whole is."""
     if pooled:
         return truth
     place = (rows.sample - first, *rows.where[:, 1:].long().unbind(1))
-    return {name: value[place] for name, value in truth.items()}
+    return {name: value[place[: value.ndim]] for name, value in truth.items()}
 
 
 def _pooled(sae: Sae, rows: Rows, samples: int) -> Tensor:
