@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import anylens
+from anylens.cli import main
 from anylens.core.errors import StoreError, UnknownPointError
 from anylens.harvest import Batches, Ray, Store, harvest
 from anylens.harvest.work import fingerprint
@@ -108,6 +109,19 @@ def test_what_is_wrong_is_said_as_it_is_said_at_home(cluster, local, tmp_path):
         on_ray(tmp_path / "b", lens=broken_lens, workers=1)
     with pytest.raises(StoreError, match="holds rows of another harvest: points was"):
         harvest(make_lens, Inputs(), points="0.hook_out", to=local.folder, engine=Ray(workers=1))
+
+
+@pytest.mark.wide
+@pytest.mark.filterwarnings("ignore")
+def test_the_command_gives_the_same_folder_on_a_cluster(cluster, tmp_path):
+    what = ["zoo:shapes-vit", "--points", "blocks.3.hook_resid_post", "--positions", "patches"]
+    what += ["--samples", "64", "--batch", "4"]
+    assert main(["harvest", *what, "--to", str(tmp_path / "here")]) == 0
+    there = ["--engine", "ray", "--workers", "2", "--address", cluster, "--to", str(tmp_path / "there")]
+    assert main(["harvest", *what, *there]) == 0
+    one, two = Store(tmp_path / "here").manifest, Store(tmp_path / "there").manifest
+    assert one.complete
+    assert one == two  # which holds each file's checksum
 
 
 def test_what_cannot_be_sent_is_refused_at_once(tmp_path):
