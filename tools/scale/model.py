@@ -16,7 +16,8 @@ class Assumptions:
         shard_bytes: of a file.
         workers: GPUs that harvest; each makes `rows_per_second` rows (a model of 7 billion parameters at 14 GFLOP a
             token and 100 TFLOP/s that it comes by).
-        worker_network, store_network: bytes per second of a worker, and of the bucket in all.
+        worker_network, store_network: bytes per second of a worker, and of the bucket in all: what the workers send
+            is held up by the one or by the other.
         price_gpu_hour, price_tb_month, price_million_puts: in dollars.
         latents, k, batch: of the dictionary and its training, which goes through the rows once.
         trainer_flops, trainer_memory: of a GPU that trains.
@@ -56,7 +57,7 @@ def table(a: Assumptions) -> list[tuple[str, str]]:
     """Return what follows from the assumptions, a line each."""
     size = a.rows * a.row_bytes
     shards = size / a.shard_bytes
-    hours = shards * a.block_seconds / a.workers / 3600
+    hours = max(shards * a.block_seconds / a.workers, size / a.store_network) / 3600
     written = size / (hours * 3600)
     weights = 2 * a.latents * a.width
     step = (
