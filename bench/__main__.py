@@ -16,7 +16,7 @@ PAGE = """# Benchmarks
 What a lens costs, against the model alone, hooks written by hand, or the plain loop. `make bench` prints this, and
 `make bench ARGS="--page docs/benchmarks.md"` writes this page. Both sides of a line are timed in turns in one run, so
 that whatever else the machine does falls on both alike: the ratios mean something, the milliseconds ({machine}, a CPU)
-less. `extra` is the median of the differences, in milliseconds.
+less. `extra` is the median of the differences, in milliseconds. A line beyond its budget is a budget missed.
 
 ```
 {said}
