@@ -8,14 +8,16 @@ LISTED = 290  # bytes of a file in the manifest
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What is taken as given; none of it was measured here but what the page says was.
+    """What is taken as given. `efficiency` and `place_bytes` were measured (docs/scale.md); nothing else was.
 
     Attributes:
         rows, width, bytes_per_number: of the point, in half precision.
         place_bytes: what a row's sample, step and position take.
         shard_bytes: of a file.
-        workers: GPUs that harvest; each makes `rows_per_second` rows (a model of 7 billion parameters at 14 GFLOP a
-            token and 100 TFLOP/s that it comes by).
+        workers: GPUs that harvest; each alone makes `rows_per_second` rows (a model of 7 billion parameters at 14 GFLOP
+            a token and 100 TFLOP/s that it comes by).
+        efficiency: what several workers make of that many times one; measured with two on one computer, where they
+            share its memory and the driver. Workers that share less should lose less.
         worker_network, store_network: bytes per second of a worker, and of the bucket in all: what the workers send
             is held up by the one or by the other.
         price_gpu_hour, price_tb_month, price_million_puts: in dollars.
@@ -30,6 +32,7 @@ class Assumptions:
     shard_bytes: float = 512 * 2**20
     workers: int = 256
     rows_per_second: float = 7000.0
+    efficiency: float = 0.88
     worker_network: float = 1.25e9
     store_network: float = 100e9
     price_gpu_hour: float = 2.5
@@ -50,7 +53,7 @@ class Assumptions:
     def block_seconds(self) -> float:
         """Of a worker for one file: to make its rows and to send them, one after the other."""
         rows = self.shard_bytes / self.row_bytes
-        return rows / self.rows_per_second + self.shard_bytes / self.worker_network
+        return rows / (self.efficiency * self.rows_per_second) + self.shard_bytes / self.worker_network
 
 
 def table(a: Assumptions) -> list[tuple[str, str]]:
