@@ -232,13 +232,6 @@ ENTRIES = (
         targets=(Target(score="followed", at_least=0.8, unit="%"),),
         samples=256,
         light=64,
-        shortfall=(
-            "instruments are right, but notes leave the scale. The codec is no limit: of 64 held-out melodies that it "
-            "gives back, the judges know every instrument and scale. After 6,000 steps the loss on the 4,096 melodies "
-            "of the training is half of what it was after 2,400, and the scales are hardly better: the decoder learns "
-            "melodies by heart. More melodies to learn from are the likely cure. Guidance made it worse: with 3.0, 25% "
-            "of scales in place of 67%, on melodies of the training's split."
-        ),
     ),
     Entry(
         name="shapes-diffusion",

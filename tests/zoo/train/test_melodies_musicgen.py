@@ -32,6 +32,7 @@ def test_two_steps_write_a_model_that_loads(tmp_path, monkeypatch, capsys):
     threads = torch.get_num_threads()
     monkeypatch.setattr(check, "record", lambda name, *, folder: {"followed": 0.5})
     monkeypatch.setattr(melodies_musicgen, "POOL", 8)
+    monkeypatch.setattr(melodies_musicgen, "PART", 8)
     monkeypatch.setattr(melodies_codec, "POOL", 8)
     monkeypatch.setattr(melodies_codec, "ROUNDS", 1)
     melodies_musicgen.SCRIPT.main(["--steps", "2", "--folder", str(tmp_path), "--threads", str(threads)])
