@@ -7,6 +7,7 @@ from anylens.anatomy.attention_points import add_attention
 from anylens.anatomy.draft import Draft
 from anylens.anatomy.feedforward import read_feedforward
 from anylens.anatomy.norms import is_norm, norms_reading
+from anylens.anatomy.paths import Step, blends_copies
 from anylens.anatomy.routing import add_routing
 from anylens.anatomy.streams import Block, Sum, Write
 from anylens.anatomy.taps import added_tap, module_tap
@@ -72,17 +73,21 @@ def _add_mids(draft: Draft, base: str, block: Block, axes: Axes) -> None:
 
 
 def _add_carried(draft: Draft, base: str, block: Block, axes: Axes) -> None:
-    """Name the stream where the block scales it by a number or a parameter before it adds to it."""
+    """Name the stream as a block scales it by a number or a parameter, or blends its copies, before it adds."""
     scaled = {
         step.target
         for step in (block.path.steps if block.path else ())
-        if step.op.function in ("mul", "div")
-        and all(draft.trace.values[value].parameter for value in step.op.inputs if value != step.source)
+        if _scales(draft.trace, step) or blends_copies(draft.trace, step.op, step.source, block.ops)
     }
     found = [one.before for one in block.sums if one.before in scaled]
     for number, value in enumerate(found):
         name = f"{base}.hook_resid_carried"
         draft.value(name if len(found) == 1 else f"{name}[{number}]", value, axes)
+
+
+def _scales(trace: Trace, step: Step) -> bool:
+    others = [value for value in step.op.inputs if value != step.source]
+    return step.op.function in ("mul", "div") and all(trace.values[value].parameter for value in others)
 
 
 def _write_names(block: Block) -> list[tuple[tuple[Sum, Write], str]]:

@@ -94,7 +94,7 @@ TABLE: tuple[CanonicalPoint, ...] = (
     CanonicalPoint(
         "blocks.{i}.hook_resid_carried",
         STREAM,
-        "the stream as the block scales it before it adds to it",
+        "the stream as the block scales it, or blends its copies, before it adds to it",
         OWN,
         "its blocks do not scale the stream itself",
     ),

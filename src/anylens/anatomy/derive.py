@@ -75,7 +75,7 @@ def _place(name: str) -> str:
 def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> StreamRecord:
     stream, prefix = named.stream, named.prefix
     axes = stream_axes(draft.trace, stream)
-    draft.stream, draft.lead = stream.blocks[0].entered, None
+    draft.stream, draft.lead, draft.copied = stream.blocks[0].entered, None, "copy" in axes
     draft.orders = turned_values(draft.trace, stream, axes)
     _add_beginning(draft, named, others, axes)
     for number, block in enumerate(stream.blocks):
@@ -132,7 +132,7 @@ def _add_loose_attention(draft: Draft, attention: list[Attention]) -> None:
             loose.setdefault(place, []).append(one)
     first = next(iter(draft.trace.calls[0].inputs.values()), None) if draft.trace.calls else None
     shape = draft.trace.values[first].shape if first is not None else ()
-    draft.stream, draft.lead = None, None
+    draft.stream, draft.lead, draft.copied = None, None, False
     for place, ones in loose.items():
         for number, one in enumerate(ones):
             base = place if len(ones) == 1 else f"{place}[{number}]"

@@ -1,5 +1,7 @@
 """A draft of the points of a model, filled by the readers of its trace."""
 
+from math import prod
+
 from anylens.anatomy.functions import Shown
 from anylens.anatomy.heads import View, shown_shape
 from anylens.anatomy.points import Point, Tap
@@ -17,6 +19,7 @@ class Draft:
         self.absent: dict[str, str] = {}
         self.stream: int | None = None  # what enters the stream at hand: flattened shapes are read against it
         self.lead: Tap | None = None  # where that enters
+        self.copied = False  # whether the stream is several copies, in a dimension behind its positions
         self.orders: dict[
             int, tuple[str, ...]
         ] = {}  # the axes of values that a block turns, in their own order
@@ -29,6 +32,8 @@ class Draft:
     def value(self, name: str, value: int, axes: Axes, tap: Tap | None = None) -> None:
         """Add a point that carries a value of the trace, at `tap` or wherever a write reaches all its readers."""
         tap = tap or tap_for(self.trace, value)
+        if len(self.trace.values[value].shape) < len(axes):  # one value for all copies of a stream
+            axes = tuple(axis for axis in axes if axis != "copy")
         if tap is None:
             self.lack(name, "its value is not computed by an operation that can be tapped")
             return
@@ -53,7 +58,8 @@ class Draft:
         if self.stream is None or len(axes) != 3:
             return False
         shape, whole = self.trace.values[value].shape, self.trace.values[self.stream].shape
-        return len(shape) == 2 and len(whole) == 3 and shape[0] == whole[0] * whole[1]
+        rows = whole[:2] if len(whole) == 3 or self.copied else (0,)
+        return len(shape) == 2 and shape[0] == prod(rows)
 
     def turned(self, axes: Axes, value: int) -> View | None:
         """Return the view of a value that a block turns, or has in another rank, on the way.
@@ -93,7 +99,10 @@ class Draft:
         assert self.stream is not None
         record, whole = self.trace.values[value], self.trace.values[self.stream].shape
         shape = (*whole[:2], record.shape[1])
-        self.points[name] = Point(name, axes, shape, record.dtype, taps[0], reader=taps[1], lead=self.lead)
+        dims = (0, 1) if self.copied else ()
+        self.points[name] = Point(
+            name, axes, shape, record.dtype, taps[0], reader=taps[1], lead=self.lead, lead_dims=dims
+        )
 
     def shown(self, name: str, shown: Shown, tap: Tap) -> None:
         """Add a point that a stand-in shows; where it has the rows of the batch in one dimension, as the stream is."""

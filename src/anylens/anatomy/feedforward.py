@@ -1,6 +1,7 @@
 """The inside of an MLP: what enters its activation, what enters its last map."""
 
 from dataclasses import dataclass
+from math import prod
 
 from anylens.anatomy.paths import behind_views
 from anylens.anatomy.streams import Write
@@ -54,7 +55,8 @@ def _last_map(trace: Trace, call: Call, value: int) -> Op | None:
             return None
         computed = [source for source in op.inputs if trace.values[source].maker is not None]
         # a gate on what is written, often one for all positions: follow the operand that comes from a map
-        whole = [v for v in computed if trace.values[v].shape == trace.values[value].shape] or computed
+        whole = [v for v in computed if trace.values[v].shape == trace.values[value].shape]
+        whole = whole or sorted(computed, key=lambda v: -prod(trace.values[v].shape))
         value = next((v for v in whole[1:] and whole if _nearest_is_map(trace, v)), [*whole, *op.inputs][0])
     return None
 

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from math import prod
 
-from anylens.anatomy.paths import ancestors, behind_views
+from anylens.anatomy.paths import ancestors, behind_views, blends_copies
 from anylens.anatomy.trace import Op, Trace
-from anylens.anatomy.vocabulary import CONVOLUTIONS, MAPS, PRODUCTS, SAME
+from anylens.anatomy.vocabulary import ADDS, CONVOLUTIONS, ELEMENTWISE, MAPS, PRODUCTS, SAME
 
 # A recurrence or a transform over positions: what mixes positions without attention or convolution.
 MIXES = frozenset(
@@ -27,7 +27,9 @@ Ops = dict[int, Op]
 
 def mixes(trace: Trace, ops: Ops, stream: set[int]) -> bool:
     """Whether what `ops` compute from a stream takes positions together, other than by attention or a convolution."""
-    named = any(op.function in MIXES and _is_float(trace, op) for op in ops.values())
+    named = any(
+        op.function in MIXES and _is_float(trace, op) and not _scores(trace, op) for op in ops.values()
+    )
     shapes = {trace.values[value].shape for value in stream}
     return (
         named
@@ -36,6 +38,21 @@ def mixes(trace: Trace, ops: Ops, stream: set[int]) -> bool:
         or _weighs_positions(trace, ops, stream)
         or any(sends_rows(trace, ops.values(), shape) for shape in shapes)
     )
+
+
+def _scores(trace: Trace, op: Op) -> bool:
+    """Whether a softplus scores experts: some of its results are chosen. A recurrence takes it as a length of time."""
+    if op.function != "softplus":
+        return False
+    todo, seen = list(op.outputs), set(op.outputs)
+    while todo:
+        for reader in trace.readers.get(todo.pop(), ()):
+            if reader.function in ("topk", "gather"):
+                return True
+            if reader.function in ADDS | SAME | ELEMENTWISE:
+                todo += [value for value in reader.outputs if value not in seen]
+                seen.update(reader.outputs)
+    return False
 
 
 def sends_rows(trace: Trace, ops: Iterable[Op], shape: tuple[int, ...]) -> bool:
@@ -122,6 +139,7 @@ def _weighs_positions(trace: Trace, ops: Ops, stream: set[int]) -> bool:
     shapes = [trace.values[value].shape for value in stream]
     positions = {size for shape in shapes if len(shape) > 2 for size in shape[1:]}
     positions -= {size for shape in shapes if len(shape) == 3 for size in shape[2:]}
+    positions -= _copies(trace, ops, stream)
     for op in ops.values():
         weighed = trace.maker(op.inputs[0]) if op.function == "sum" and op.note else None
         if weighed is None or weighed.function != "mul" or len(weighed.inputs) != 2:
@@ -131,6 +149,17 @@ def _weighs_positions(trace: Trace, ops: Ops, stream: set[int]) -> bool:
         if all(_flows(trace, factor, ops, stream) for factor in weighed.inputs):
             return True
     return False
+
+
+def _copies(trace: Trace, ops: Ops, stream: set[int]) -> set[int]:
+    """Return how many copies of itself a stream has that are blended on the way."""
+    first = min(ops, default=0)
+    reads = [(op, value) for value in stream for op in trace.readers.get(value, ())]
+    return {
+        trace.values[value].shape[2]
+        for op, value in reads
+        if blends_copies(trace, op, value, range(first, op.number))
+    }
 
 
 def crosses_rows(trace: Trace, ops: Iterable[Op], shape: tuple[int, ...]) -> bool:

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from anylens.anatomy.trace import Op, Trace
-from anylens.anatomy.vocabulary import SAME, cost
+from anylens.anatomy.vocabulary import MAPS, PRODUCTS, SAME, cost
+
+BLEND = 20.0  # what a blend of copies costs a path
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,27 @@ def cheapest(trace: Trace, start: int, goal: int, ops: range, limit: float) -> P
         for op in trace.readers.get(value, ()):
             if op.number not in ops or value in op.outputs:
                 continue
-            price = spent + cost(op.function)
+            price = spent + (BLEND if blends_copies(trace, op, value, ops) else cost(op.function))
             for target in op.outputs:
                 if price <= limit and price < best.get(target, float("inf")):
                     best[target] = price
                     came[target] = Step(op, value, target)
                     heapq.heappush(queue, (price, target))
     return None
+
+
+def blends_copies(trace: Trace, op: Op, value: int, ops: range) -> bool:
+    """Whether a product takes together copies of a stream, `[batch, pos, copy, d_model]`, at each position apart.
+
+    The square that weighs them is computed by maps alone: one that is a product itself weighs positions.
+    """
+    if op.function != "matmul" or len(op.inputs) != 2 or op.inputs[1] != value:
+        return False
+    square, stream = (trace.values[one].shape for one in op.inputs)
+    if len(stream) != 4 or square != (*stream[:2], stream[2], stream[2]):
+        return False
+    made = {one.function for one in ancestors(trace, op.inputs[0], ops, [value]).values()}
+    return bool(made & MAPS) and not made & PRODUCTS
 
 
 def _backtrack(came: dict[int, Step], start: int, goal: int) -> tuple[Step, ...]:

@@ -3,7 +3,7 @@
 from math import inf
 
 from anylens.anatomy.mixing import crosses_rows
-from anylens.anatomy.paths import cheapest, sources
+from anylens.anatomy.paths import blends_copies, cheapest, sources
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.trace import Op, Trace
 from anylens.anatomy.turns import order_between
@@ -25,6 +25,8 @@ def stream_axes(trace: Trace, stream: Stream) -> Axes:
         return ("pos" if _packed(trace, stream, shape) else "batch", "d_model")
     if space is None:
         return ("d_model",) if len(shape) == 1 else ()
+    if _of_copies(trace, stream):
+        return ("batch", "pos", "copy", "d_model")
     if len(shape) == 4 and _in_windows(trace, stream, shape):
         return ("batch", "window", "pos", "d_model")
     if _channels_first(trace, trace.ops[call.begin : call.end], value):
@@ -32,6 +34,15 @@ def stream_axes(trace: Trace, stream: Stream) -> Axes:
     if len(shape) == 3 and _positions_first(trace, stream, shape):
         return ("pos", "batch", "d_model")
     return ("batch", *space, "d_model")
+
+
+def _of_copies(trace: Trace, stream: Stream) -> bool:
+    """Whether a block blends copies of the stream before it adds to them."""
+    return any(
+        blends_copies(trace, step.op, step.source, block.ops)
+        for block in stream.blocks
+        for step in (block.path.steps if block.path else ())
+    )
 
 
 def _queries(trace: Trace, stream: Stream) -> list[tuple[int, ...]]:
