@@ -23,9 +23,9 @@ class Blend(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, *, weighs_positions=False):
+    def __init__(self, *, weighs_positions=False, blends=True):
         super().__init__()
-        self.blend = Blend()
+        self.blend, self.blends = Blend(), blends
         self.up, self.down = nn.Linear(WIDTH, 10), nn.Linear(10, WIDTH)
         self.weighs_positions = weighs_positions
 
@@ -34,7 +34,8 @@ class Block(nn.Module):
         written = self.down(torch.relu(self.up(taken)))
         if self.weighs_positions:
             square = (x @ x.transpose(-1, -2)).softmax(-1)
-        return give.unsqueeze(-1) * written.unsqueeze(-2) + torch.matmul(square, x)
+        kept = torch.matmul(square, x) if self.blends else x
+        return give.unsqueeze(-1) * written.unsqueeze(-2) + kept
 
 
 class Model(nn.Module):
@@ -65,6 +66,13 @@ def test_copies_of_a_stream_are_blended_and_added_to():
     assert torch.equal(carried + written, after)
     assert cache["blocks.1.mlp.hook_post"].shape == (2, 5, 10)
     assert lens.points["blocks.1.mlp.hook_post"].axes == ("batch", "pos", "d_mlp")
+    check(lens, tokens).require()
+
+
+def test_copies_that_are_written_to_and_not_blended_are_copies_too():
+    tokens, lens = attached(blends=False)
+    assert [stream.axes for stream in lens.anatomy.streams] == [("batch", "pos", "copy", "d_model")]
+    assert lens.points["blocks.0.mlp.hook_post"].axes == ("batch", "pos", "d_mlp")
     check(lens, tokens).require()
 
 

@@ -184,3 +184,24 @@ def test_a_norm_written_out_is_one_and_a_gate_is_not():
     gated = anylens.attach(Stack(Gated(8), Gated(8)), example)
     with pytest.raises(AbsentPointError):
         gated.points.select("blocks.0.hook_resid_pre")
+
+
+class Widens(nn.Module):
+    """A block that is a stage of its own where it widens the stream: its shortcut is a map."""
+
+    def __init__(self, width, wider):
+        super().__init__()
+        self.mlp, self.into = Mlp(wider), nn.Linear(width, wider) if wider > width else None
+
+    def forward(self, x):
+        x = x if self.into is None else self.into(x)
+        return self.mlp(x) + (x if self.into is None else self.into.weight.sum() * x)
+
+
+def test_between_transitions_the_lesser_part_of_a_chain_is_a_stream_where_nothing_else_is():
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 4)
+    model = Stack(Widens(4, 4), Widens(4, 6), Widens(6, 8)).eval()
+    lens = anylens.attach(model, x)
+    assert [[block.path for block in stream.blocks] for stream in lens.anatomy.streams] == [["layers.0"]]
+    check(lens, x).require()

@@ -100,10 +100,14 @@ def _add_result(draft: Draft, name: str, one: Attention, z: View) -> None:
     tap = Tap(tap.path, tap.side, tap.slot, tap.rule, tap.turn, tap.calls, tap.within, heads=shape[-2])
     axes = (*z.axes[:-1], "d_model")
     entering = draft.trace.values[merge.inputs[merge.function == "addmm"]].shape
-    if (apart := _positions_apart(entering, shape)) and not z.folded:
-        axes, shape = (z.axes[0], *apart, *axes[-2:]), (*entering[:-1], shape[-2], width)
-        dtype = draft.trace.values[one.z.value].dtype
-        draft.points[name] = Point(name, axes, shape, dtype, tap)
+    first = 2 if z.folded else 1  # the batch, and the windows that were folded into it
+    if apart := _positions_apart(entering, (prod(shape[:first]), *shape[first:])):
+        axes = (*z.axes[:first], *apart, *axes[-2:])
+        shape = (*shape[:first], *entering[1:-1], shape[-2], width)
+        dtype, layout = draft.trace.values[one.z.value].dtype, _unfolding(z, axes)
+        draft.points[name] = Point(
+            name, axes, shape, dtype, tap, layout=layout, lead=draft.lead if layout else None
+        )
         return
     scope = draft.trace.scope(merge)
     entered = next((draft.trace.values[v].shape for v in scope.inputs.values()), ()) if scope else ()

@@ -152,14 +152,30 @@ def _weighs_positions(trace: Trace, ops: Ops, stream: set[int]) -> bool:
 
 
 def _copies(trace: Trace, ops: Ops, stream: set[int]) -> set[int]:
-    """Return how many copies of itself a stream has that are blended on the way."""
+    """Return how many copies of itself a stream has, which are blended on the way or written to by one value."""
     first = min(ops, default=0)
     reads = [(op, value) for value in stream for op in trace.readers.get(value, ())]
     return {
         trace.values[value].shape[2]
         for op, value in reads
         if blends_copies(trace, op, value, range(first, op.number))
+        or (op.function in ADDS and any(spread_over_copies(trace, other) for other in op.inputs))
     }
+
+
+def spread_over_copies(trace: Trace, value: int) -> bool:
+    """Whether a value, `[batch, pos, copy, d_model]`, is one for all copies, times a weight for each of them."""
+    op = trace.maker(behind_views(trace, value))
+    if (
+        op is None
+        or op.function != "mul"
+        or len(op.inputs) != 2
+        or any(trace.maker(v) is None for v in op.inputs)
+    ):
+        return False
+    *lead, copies, width = (0, 0, *trace.values[value].shape)[-4:]
+    shapes = {trace.values[one].shape for one in op.inputs}
+    return copies > 1 < width and shapes == {(*lead, copies, 1), (*lead, 1, width)}
 
 
 def crosses_rows(trace: Trace, ops: Iterable[Op], shape: tuple[int, ...]) -> bool:

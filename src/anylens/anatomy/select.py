@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from anylens.anatomy.attention import Attention
 from anylens.anatomy.chains import Chain, container, find_chains
@@ -55,9 +57,11 @@ def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
     """Return the residual streams of every chain that has some, the main stream first.
 
     A lone block is one if it stands in a list. In a list of other parts that add to nothing it is no stream of its
-    own: the list is a plain chain, in which one part happens to have a shortcut.
+    own: the list is a plain chain, in which one part happens to have a shortcut. Where nothing else is a stream, the
+    blocks between transitions are, though they be the lesser part of their chain.
     """
     found = []
+    pieces: list[list[Stream]] = []
     plain = set[int]()
     for chain in find_chains(trace):
         if len(chain.calls) == 1 and not chain.calls[0].path.rpartition(".")[2].isdigit():
@@ -71,7 +75,18 @@ def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
             found.append(residual)
         elif _mixed(chain):
             plain |= {call.number for call in chain.calls}
-    return [s for s in found if len(s[0].blocks) > 1 or s[0].chain.calls[0].number not in plain]
+        elif streams:
+            pieces += [[piece] for piece in _pieces(streams[0])]
+    return [s for s in found if len(s[0].blocks) > 1 or s[0].chain.calls[0].number not in plain] or pieces
+
+
+def _pieces(stream: Stream) -> Iterator[Stream]:
+    """Cut a stream at its transitions."""
+    held = zip(stream.chain.calls, stream.blocks, strict=False)
+    for residual, pairs in groupby(held, key=lambda pair: bool(pair[1].sums)):
+        if residual:
+            calls, blocks = zip(*pairs, strict=True)
+            yield replace(stream, chain=replace(stream.chain, calls=calls), blocks=blocks)
 
 
 def _one_each(candidates: list[list[Stream]]) -> list[list[Stream]]:

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from anylens.anatomy.mixing import crosses_rows
+from anylens.anatomy.mixing import crosses_rows, spread_over_copies
 from anylens.anatomy.paths import blends_copies, cheapest, sources
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.trace import Op, Trace
@@ -37,12 +37,12 @@ def stream_axes(trace: Trace, stream: Stream) -> Axes:
 
 
 def _of_copies(trace: Trace, stream: Stream) -> bool:
-    """Whether a block blends copies of the stream before it adds to them."""
-    return any(
-        blends_copies(trace, step.op, step.source, block.ops)
-        for block in stream.blocks
-        for step in (block.path.steps if block.path else ())
-    )
+    """Whether blocks blend copies of the stream before they add to them, or write one value to all copies."""
+    steps = [(block, step) for block in stream.blocks for step in (block.path.steps if block.path else ())]
+    if any(blends_copies(trace, step.op, step.source, block.ops) for block, step in steps):
+        return True
+    writes = [write.value for block in stream.blocks for one in block.sums for write in one.writes]
+    return bool(writes) and all(spread_over_copies(trace, value) for value in writes)
 
 
 def _queries(trace: Trace, stream: Stream) -> list[tuple[int, ...]]:

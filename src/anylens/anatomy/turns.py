@@ -5,7 +5,7 @@ from math import prod
 from anylens.anatomy.paths import Step, cheapest
 from anylens.anatomy.streams import Block, Stream
 from anylens.anatomy.trace import Op, Trace
-from anylens.anatomy.vocabulary import ADDS, CHEAP_LIMIT, SAME, VIEWS
+from anylens.anatomy.vocabulary import ADDS, CHEAP_LIMIT, CONCATENATIONS, SAME, VIEWS
 
 Order = tuple[str, ...]
 
@@ -114,8 +114,10 @@ def _follow(trace: Trace, block: Block, order: Order, found: dict[int, Order]) -
 
 
 def _behind(trace: Trace, step: Step, order: Order | None) -> Order | None:
-    """Return the order of the axes behind one step of a stream; whatever is computed there keeps it."""
+    """Return the order of the axes behind one step of a stream; whatever is computed or joined there keeps it."""
     if order is None or step.op.function in VIEWS:
         return order and moved(trace, step.op, order)
-    same = trace.values[step.source].shape == trace.values[step.target].shape
-    return order if same else None
+    before, after = (trace.values[value].shape for value in (step.source, step.target))
+    longer = sum(one != other for one, other in zip(before, after, strict=False))
+    joined = step.op.function in CONCATENATIONS and len(before) == len(after) and longer == 1
+    return order if before == after or joined else None

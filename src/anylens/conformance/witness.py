@@ -50,10 +50,13 @@ class Witness(TorchFunctionMode):
 
     @contextmanager
     def watching(self) -> Iterator["Witness"]:
-        """Put the hooks on and the mode in force, and take both away again."""
+        """Put the hooks on and the mode in force, and take both away again.
+
+        What a hook of the model's own does before a module's forward, as a weight norm does, is its caller's.
+        """
         handles: list[Any] = []
         for module in self.modules:
-            handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True, prepend=True))
+            handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
             handles.append(module.register_forward_hook(self._leave, with_kwargs=True))
         try:
             with self:
