@@ -1,6 +1,6 @@
 """Autoencoders of pictures: `shapes-vit` judges what they give back."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -8,7 +8,6 @@ from torch import Tensor
 from anylens.tasks.task import Factors, Task, index_of
 from anylens.zoo.measure.judge import judged
 
-CELLS = 8  # along each side of the maps
 ALONE = 0.9  # of a cell's area
 
 
@@ -22,11 +21,13 @@ def seen(pixels: Tensor, values: Any) -> Factors:
 
 
 class Reconstructions(Task):
-    """Gives a picture back."""
+    """Gives a picture back; its maps have a cell for each 4 x 4 pixels."""
+
+    patch: ClassVar[int] = 4
 
     def truth(self, inputs: Any, number: int) -> Factors:
         """Return what lies under each cell of the maps, where it is almost one thing alone."""
-        found: Factors = inputs.truth(number).positions(patch=32 // CELLS, least=ALONE)
+        found: Factors = inputs.truth(number).positions(patch=self.patch, least=ALONE)
         return found
 
     @torch.no_grad()
@@ -36,3 +37,9 @@ class Reconstructions(Task):
     def loss(self, output: Any, given: Any) -> Tensor:
         apart: Tensor = output.sample - given["sample"]
         return apart.square().mean()
+
+
+class Pixels(Reconstructions):
+    """Gives a picture back; its maps have a cell for each pixel."""
+
+    patch: ClassVar[int] = 1
