@@ -10,7 +10,7 @@ from tools.tutorials import FOLDER, cells, pictures, scripts
 
 SCRIPTS = scripts()
 NAMES = [path.stem for path in SCRIPTS]
-QUICK = ["bring_your_own_model"]
+QUICK = ["bring_your_own_model", "coming_from"]
 PATHS = re.compile(r"/(home|root|tmp|work|usr|Users|opt)/|site-packages|[A-Z]:\\\\")
 
 
