@@ -56,7 +56,8 @@ def test_its_script_does_what_the_recipe_says(name):
     assert f"steps={recipe.steps}, lr=" in script
     assert float(re.search(r"lr=([\de.-]+)", script)[1]) == recipe.lr
     assert f"{recipe.batch}, epochs=None" in script
-    assert f"{recipe.width}, k={recipe.settings['k']}, widths={recipe.settings['widths']}" in script
+    settings = ", ".join(f"{name}={value}" for name, value in recipe.settings.items())
+    assert re.search(rf'make\("{recipe.variant}", .+, {recipe.width}, {re.escape(settings)}\)', script)
     assert f'Samples("{recipe.model}", {recipe.samples}, seed=1)' in re.sub(r"\s+", " ", script)
     assert recipe.seed == 0
 
