@@ -141,6 +141,30 @@ RECIPES = (
         ),
     ),
     Recipe(
+        model="melodies-musicgen",
+        point="decoder.blocks.1.hook_cross_attn_out",
+        task="melodies",
+        width=32,
+        settings={"k": 4, "widths": [12, 32]},
+        samples=512,
+        steps=500,
+        seed=1,
+        factors=("instrument", "scale", "tempo", "direction"),
+        steered=("instrument",),
+        held_out=512,
+        trials=(24, 64),
+        strengths=(2, 4, 8, 12),
+        note=(
+            "What the second layer's attention to the caption writes. A linear probe finds every value here with "
+            "1.00. The other layers go on reading the caption, so instruments are turned only by strengths that "
+            "leave few notes in tune. Scales were tried on fewer melodies: the best features changed 10% to major "
+            "and 18% to minor, and in the first layer 10% and 36%, where those of instruments turned harps alone. "
+            "In the stream behind the third layer, tried with an earlier model, the probe found instruments and "
+            "notes with 0.96 and more, but single features of 48 to 96 latents, 4 to 10 active, 8% to 21% of "
+            "them, at an FVU of 0.36 to 0.49."
+        ),
+    ),
+    Recipe(
         model="grammar-gpt2",
         point="blocks.1.hook_resid_post",
         task="words",
