@@ -2,7 +2,9 @@
 
 import io
 import wave
+from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ from PIL import Image
 
 from anylens.core.errors import StoreError
 from anylens.core.markup import Html, tag
+from anylens.families.frames import Frames
 from anylens.families.layouts import Patches, Place
 from anylens.features.folder import read_wav
-from anylens.features.kinds import Mark, View
+from anylens.features.kinds import Behind, Mark, Scene, View
 from anylens.features.kinds.denoising import Denoising
 from anylens.features.kinds.picture import Picture
 from anylens.features.kinds.positions import Positions
@@ -99,6 +102,17 @@ def test_a_sound_is_played_and_marked_in_seconds():
         ("0.6", "0.02")
     ] * 2  # over both pictures of the sound
     assert "strongest at 0.60 to 0.62 s" in html
+
+
+def test_codes_of_a_sound_that_is_known_are_shown_as_the_sound():
+    lens = SimpleNamespace(processor=None)
+    sound, layout = torch.randn(2, 800), Frames(0.025)
+    scene = Scene(lens, "decoder", {}, Behind(sound=sound, rate=400), layout)
+    kind = Sound.of(scene)
+    assert kind is not None
+    assert kind.view({}, None, 1, scene.behind).seconds == 2.0
+    assert Sound.of(replace(scene, behind=Behind())) is None
+    assert Sound.of(replace(scene, layout=None)) is None
 
 
 def test_wav_files_are_read_back(tmp_path):

@@ -2,6 +2,7 @@
 
 from anylens.demo.modalities.diffusion import DIFFUSION
 from anylens.demo.modalities.gan import GAN
+from anylens.demo.modalities.music import MUSIC
 from anylens.demo.modalities.speech import SPEECH
 from anylens.demo.modalities.state_space import STATE_SPACE
 from anylens.demo.modalities.text import TEXT
@@ -9,5 +10,5 @@ from anylens.demo.modalities.vae import VAE
 from anylens.demo.modalities.vision import VISION
 from anylens.demo.modality import Modality
 
-ALL: tuple[Modality, ...] = (VISION, SPEECH, TEXT, STATE_SPACE, DIFFUSION, VAE, GAN)
+ALL: tuple[Modality, ...] = (VISION, SPEECH, MUSIC, TEXT, STATE_SPACE, DIFFUSION, VAE, GAN)
 MODALITIES = {one.name: one for one in ALL}

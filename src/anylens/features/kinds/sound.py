@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from anylens.core.markup import Html, tag
+from anylens.families.frames import Frames
 from anylens.features.kinds.kind import Address, Behind, Kind, Mark, Scene, View, strongest, told
 from anylens.features.kinds.picture import chips
 from anylens.features.media import Media, png, wav
 
 WAVES, SPECTRA = ("input_values",), ("input_features",)
+PLAYED = "sound"  # stands for the argument where a model is given codes
 SOUND, SPECTROGRAM = "sound", "spectrogram"
 PARTS = 240  # of the waveform's outline
 BINS, RANGE = 80, 60.0  # heights of the spectrogram, and decibels from its darkest to its lightest
@@ -24,7 +26,7 @@ class Sound(Kind):
     """Sounds that a model takes as a waveform or as a spectrogram of frames.
 
     Attributes:
-        argument: the name of the argument.
+        argument: the name of the argument, or `PLAYED`.
         rate: samples in a second of a waveform that the model takes.
         frame: seconds from one frame to the next of a spectrogram that it takes.
     """
@@ -35,13 +37,14 @@ class Sound(Kind):
 
     @classmethod
     def of(cls, scene: Scene) -> Self | None:
-        """Fit where an argument holds sound."""
+        """Fit where an argument holds sound, or positions are moments of a sound that is known to be behind them."""
         name = next((n for n in (*WAVES, *SPECTRA) if isinstance(scene.given.get(n), Tensor)), None)
-        if name is None:
+        played = isinstance(scene.layout, Frames) and scene.behind.sound is not None
+        if name is None and not played:
             return None
         extractor = getattr(scene.lens.processor, "feature_extractor", scene.lens.processor)
         rate = int(getattr(extractor, "sampling_rate", None) or 16_000)
-        return cls(name, rate, float(getattr(extractor, "hop_length", None) or rate / 100) / rate)
+        return cls(name or PLAYED, rate, float(getattr(extractor, "hop_length", None) or rate / 100) / rate)
 
     def view(self, given: Mapping[str, Any], output: Any, row: int, behind: Behind) -> View:
         """Return a sound with its outline and its spectrogram; where only a spectrogram is known, that alone."""
