@@ -5,6 +5,7 @@ import torch
 
 from anylens.core.errors import SaeError
 from anylens.features import survey
+from anylens.features.effects import few
 from anylens.features.factors import factors_of, ranks
 from anylens.features.kept import NEVER, NONE, Grid, Kept
 from anylens.features.tally import BINS, Tally
@@ -160,3 +161,12 @@ def test_a_planted_factor_is_found_and_chance_is_not():
     assert found[0].auroc == 1
     assert found[0].control < 0.65
     assert abs(found[1].auroc - 0.5) < 0.12
+
+
+def test_few_samples_keep_all_rows_of_each():
+    codes, words, times = torch.arange(12).view(6, 2), torch.arange(6).view(3, 2), torch.arange(6)
+    _, kept = few(((), {"words": words, "codes": codes, "times": times, "names": ["a", "b", "c"]}), 2)
+    assert kept["words"].tolist() == words[:2].tolist()
+    assert kept["codes"].tolist() == codes[:4].tolist()
+    assert len(kept["times"]) == 6
+    assert kept["names"] == ["a", "b"]

@@ -80,10 +80,12 @@ def _where(job: Job, rows: Rows) -> dict[str, Tensor]:
 
 
 def few(given: Arguments, count: int) -> Arguments:
-    """Return the first samples of an input."""
+    """Return the first samples of an input; of rows several to a sample, such as codebooks, those of these samples."""
     whole = samples_of(given)
 
     def cut(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.ndim > 1 and len(value) % whole == 0:
+            return value[: count * (len(value) // whole)]
         if isinstance(value, (Tensor, list, tuple)) and len(value) == whole:
             return value[:count]
         return value
