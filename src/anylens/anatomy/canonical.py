@@ -256,7 +256,6 @@ TABLE: tuple[CanonicalPoint, ...] = (
     ),
 )
 
-BY_NAME = {row.name: row for row in TABLE}
 RANK = {row.name: number for number, row in enumerate(TABLE)}
 
 

@@ -17,7 +17,6 @@ from anylens.anatomy.points import Point
 from anylens.conformance.compare import magnitude
 from anylens.conformance.sampling import Sampling, every_nth, some_blocks
 from anylens.core.errors import ConformanceError
-from anylens.core.tree import leaves
 from anylens.lens import Lens
 from anylens.running.capture import Cache
 from anylens.running.examples import Arguments
@@ -271,12 +270,6 @@ def without_example(lens: Lens) -> ConformanceError:
         f"There is no input to run {type(lens.model).__name__} on. Pass an example: a tensor, a tuple of arguments "
         "or a dict of keyword arguments."
     )
-
-
-def batch_size(given: Arguments) -> int:
-    """Return the size of dimension 0 of the first tensor of an input; 0 if there is none."""
-    found = [tensor for _, tensor in leaves(given) if tensor.dim()]
-    return found[0].shape[0] if found else 0
 
 
 def said(error: BaseException) -> str:
