@@ -63,7 +63,9 @@ def has_attention(lens: anylens.Lens) -> bool:
 def enliven(model: torch.nn.Module) -> int:
     """Draw weights anew that are too small for anything to go through them; return how many there are."""
     faint = [
-        weight for weight in model.parameters() if weight.dim() > 1 and float(weight.abs().max()) < FAINT
+        weight
+        for weight in model.parameters()
+        if weight.dim() > 1 and weight.numel() and float(weight.abs().max()) < FAINT
     ]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
