@@ -39,6 +39,9 @@ class Fragile:
     def __init__(self, data, *, after):
         self.data, self.after = data, after
 
+    def __len__(self):
+        return len(self.data)
+
     def __iter__(self):
         for number, one in enumerate(self.data):
             if number == self.after:
