@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from anylens.anatomy.norms import norms_reading
-from anylens.anatomy.paths import Path, ancestors, behind_views, cheapest, sources
+from anylens.anatomy.paths import Path, ancestors, behind_views, cheapest, readers_behind, sources
 from anylens.anatomy.streams import Stream
 from anylens.anatomy.trace import Call, Op, Trace
 from anylens.anatomy.vocabulary import ADDS, CHEAP_LIMIT, MAPS, SAME, VIEWS
@@ -166,15 +166,9 @@ def _norms_behind(trace: Trace, value: int) -> list[Call]:
 def _unembedding(trace: Trace, value: int) -> str:
     """Return the path of the module whose linear map takes a value to the model's output."""
     after = range(len(trace.ops))
-    todo, seen = [value], set[int]()
-    while todo:
-        current = todo.pop(0)
-        seen.add(current)
-        for op in trace.readers.get(current, ()):
-            if op.function == "linear" and _reaches_output(trace, op.outputs[0], after):
-                return trace.calls[op.call].path
-            if op.function in VIEWS | SAME:
-                todo += [target for target in op.outputs if target not in seen]
+    for op in readers_behind(trace, [value], VIEWS | SAME):
+        if op.function == "linear" and _reaches_output(trace, op.outputs[0], after):
+            return trace.calls[op.call].path
     return ""
 
 

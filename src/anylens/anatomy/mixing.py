@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from math import prod
 
-from anylens.anatomy.paths import ancestors, behind_views, blends_copies
+from anylens.anatomy.paths import ancestors, behind_views, blends_copies, readers_behind
 from anylens.anatomy.trace import Op, Trace
 from anylens.anatomy.vocabulary import ADDS, CONVOLUTIONS, ELEMENTWISE, MAPS, PRODUCTS, SAME
 
@@ -44,15 +44,8 @@ def _scores(trace: Trace, op: Op) -> bool:
     """Whether a softplus scores experts: some of its results are chosen. A recurrence takes it as a length of time."""
     if op.function != "softplus":
         return False
-    todo, seen = list(op.outputs), set(op.outputs)
-    while todo:
-        for reader in trace.readers.get(todo.pop(), ()):
-            if reader.function in ("topk", "gather"):
-                return True
-            if reader.function in ADDS | SAME | ELEMENTWISE:
-                todo += [value for value in reader.outputs if value not in seen]
-                seen.update(reader.outputs)
-    return False
+    readers = readers_behind(trace, op.outputs, ADDS | SAME | ELEMENTWISE)
+    return any(reader.function in ("topk", "gather") for reader in readers)
 
 
 def sends_rows(trace: Trace, ops: Iterable[Op], shape: tuple[int, ...]) -> bool:

@@ -1,7 +1,7 @@
 """The cheapest path from one value to another through the operations of one call."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from anylens.anatomy.trace import Op, Trace
@@ -112,6 +112,18 @@ def sources(trace: Trace, value: int, ops: range, stop: Iterable[int] = ()) -> s
         seen.update(fresh)
         todo.extend(fresh)
     return found
+
+
+def readers_behind(trace: Trace, values: Iterable[int], through: frozenset[str]) -> Iterator[Op]:
+    """Yield what reads some values, or what functions in `through` make of them; the nearest first."""
+    todo = list(values)
+    seen = set(todo)
+    while todo:
+        for op in trace.readers.get(todo.pop(0), ()):
+            yield op
+            if op.function in through:
+                todo += [target for target in op.outputs if target not in seen]
+                seen.update(op.outputs)
 
 
 def behind_views(trace: Trace, value: int, through: frozenset[str] = SAME) -> int:
