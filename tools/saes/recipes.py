@@ -56,7 +56,7 @@ RECIPES = (
     Recipe(
         model="shapes-vae",
         point="decoder.up_blocks.1.hook_out",
-        task="pixels",
+        task="reconstructions",
         variant="topk",
         width=64,
         settings={"k": 3},

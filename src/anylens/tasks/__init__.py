@@ -7,7 +7,7 @@ from anylens.tasks.classes import Classes
 from anylens.tasks.inventions import Inventions
 from anylens.tasks.melodies import Melodies
 from anylens.tasks.prompts import Prompts
-from anylens.tasks.reconstructions import Pixels, Reconstructions
+from anylens.tasks.reconstructions import Reconstructions
 from anylens.tasks.task import Task
 from anylens.tasks.transcripts import Transcripts
 from anylens.tasks.words import Words
@@ -17,7 +17,6 @@ TASKS: Mapping[str, type[Task]] = {
     "classes": Classes,
     "inventions": Inventions,
     "melodies": Melodies,
-    "pixels": Pixels,
     "prompts": Prompts,
     "reconstructions": Reconstructions,
     "transcripts": Transcripts,

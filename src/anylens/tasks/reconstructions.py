@@ -1,6 +1,6 @@
 """Autoencoders of pictures: `shapes-vit` judges what they give back."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from anylens.tasks.task import Factors, Task, index_of
 from anylens.zoo.measure.judge import judged
 
-ALONE = 0.9  # of a cell's area
+ALONE = 0.9  # of a pixel's area
 
 
 def seen(pixels: Tensor, values: Any) -> Factors:
@@ -21,13 +21,11 @@ def seen(pixels: Tensor, values: Any) -> Factors:
 
 
 class Reconstructions(Task):
-    """Gives a picture back; its maps have a cell for each 4 x 4 pixels."""
-
-    patch: ClassVar[int] = 4
+    """Gives a picture back; its maps have a cell for each pixel."""
 
     def truth(self, inputs: Any, number: int) -> Factors:
-        """Return what lies under each cell of the maps, where it is almost one thing alone."""
-        found: Factors = inputs.truth(number).positions(patch=self.patch, least=ALONE)
+        """Return what lies under each pixel, where it is almost one thing alone."""
+        found: Factors = inputs.truth(number).positions(patch=1, least=ALONE)
         return found
 
     @torch.no_grad()
@@ -37,9 +35,3 @@ class Reconstructions(Task):
     def loss(self, output: Any, given: Any) -> Tensor:
         apart: Tensor = output.sample - given["sample"]
         return apart.square().mean()
-
-
-class Pixels(Reconstructions):
-    """Gives a picture back; its maps have a cell for each pixel."""
-
-    patch: ClassVar[int] = 1
