@@ -122,10 +122,11 @@ RECIPES = (
         point="encoder.blocks.2.hook_resid_post",
         task="transcripts",
         width=32,
-        settings={"k": 4, "widths": [10, 32]},
+        settings={"k": 5, "widths": [3, 8, 32]},
         samples=400,
         batch=512,
         steps=800,
+        seed=2,
         pooled=False,
         factors=("vowel", "sound"),
         held_out=256,
@@ -133,11 +134,12 @@ RECIPES = (
         at={"pos": slice(3, 13)},  # the only vowel of each sound
         strengths=FINE,
         note=(
-            "No single feature tells pauses from vowels, which a linear probe does with 1.00: pauses before, "
-            "between and behind vowels have features of their own. Tried: 12 to 32 latents, 2 to 8 active, TopK, "
-            "and Matryoshka with first parts of 1 to 9. Pitch, loudness and speaker are left out: the probe finds "
-            "none of them over 0.8. Pushed from 0.12 to 0.28 s only, in vowels of any length, 91% change, but the "
-            "number of letters changes too in all of them."
+            "Pauses before, between and behind vowels have features of their own, so one feature finds vowels as a "
+            "whole and none all pauses; a linear probe tells the two apart with 1.00. Pitch, loudness and speaker are "
+            "left out: the probe finds none of them over 0.8. Chosen on other samples among 25 of Matryoshka with three "
+            "widths: first parts of 2 or 3 latents, then of 8 or 9, five seeds of each (14% to 86% of values). What "
+            "the convolutions give shows all seven values in 24 latents of TopK (100%, steering 92%), before any layer "
+            "has heard what lies around a frame."
         ),
     ),
     Recipe(
