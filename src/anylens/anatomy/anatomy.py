@@ -11,7 +11,7 @@ from anylens.anatomy.points import Point, Rule
 from anylens.core.errors import AnatomyError
 from anylens.core.tree import Key
 
-FORMAT = 5  # of the JSON that an anatomy is kept as
+FORMAT = 6  # of the JSON that an anatomy is kept as
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,17 @@ class FunctionRecord:
 
 @dataclass(frozen=True)
 class BlockRecord:
-    """One block of a stream: the module it is a call of, and what it does to the stream."""
+    """One block of a stream: the module it is a call of, and what it does to the stream.
+
+    A block that is no module has `parts`, the calls it is made of; `path` is then what holds them.
+    """
 
     path: str
     turn: int
     kind: str
     writes: tuple[str, ...]
     sums: tuple[int, ...] = ()  # how many of the writes each add on the stream adds at once
+    parts: tuple[tuple[str, int], ...] = ()  # path and turn of each
 
     @property
     def mids(self) -> tuple[str, ...]:

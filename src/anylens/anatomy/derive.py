@@ -94,6 +94,7 @@ def _add_stream(draft: Draft, named: NamedStream, others: list[Stream]) -> Strea
             block.kind,
             tuple(w.kind for one in block.sums for w in one.writes),
             tuple(len(one.writes) for one in block.sums),
+            block.parts,
         )
         for block in stream.blocks
     )

@@ -12,6 +12,7 @@ from anylens.anatomy.joint import joint
 from anylens.anatomy.kept_size import without_shape_changes
 from anylens.anatomy.streams import Stream, guess_slots, read_stream
 from anylens.anatomy.trace import Trace
+from anylens.anatomy.unrolled import unrolled
 from anylens.core.names import join
 
 _STAGE = "stages"  # what a list is called whose index alone tells chains apart
@@ -31,6 +32,7 @@ def select_streams(trace: Trace, attention: list[Attention]) -> list[NamedStream
     candidates = _candidates(trace, attention)
     chosen = _own_blocks(trace, _one_each(candidates))
     chosen += _siblings(trace, chosen, attention)
+    chosen = _with_unrolled(trace, chosen, attention)
     chosen.sort(key=lambda streams: streams[0].chain.calls[0].begin)
     chains = [streams[0].chain for streams in chosen]
     names = prefixes([(_holder(chain), chain.calls[0].path) for chain in chains])
@@ -124,6 +126,24 @@ def _own_blocks(trace: Trace, candidates: list[list[Stream]]) -> list[list[Strea
     return [streams for streams in candidates if id(streams) not in dropped]
 
 
+def _with_unrolled(
+    trace: Trace, chosen: list[list[Stream]], attention: list[Attention]
+) -> list[list[Stream]]:
+    """Add the streams of blocks that no call holds, in the place of the lists of parts that make them up."""
+    parts = [streams for streams in chosen if _parts_of_a_block(streams[0])]
+    alike = Counter(_written(streams[0]) for streams in parts)
+    loose = [streams for streams in parts if alike[_written(streams[0])] > 1]
+    kept = [streams for streams in chosen if streams not in loose]
+    taken = [block.ops for streams in kept for block in streams[0].blocks]
+    found = [[stream] for stream in unrolled(trace, attention, taken)]
+    left = [streams for streams in loose if not any(_overlap(streams[0], other[0]) for other in found)]
+    return kept + left + found
+
+
+def _written(stream: Stream) -> tuple[str, ...]:
+    return tuple(write.kind for block in stream.blocks for one in block.sums for write in one.writes)
+
+
 def _prefers_inner(outer: Stream, inner: Stream) -> bool:
     """Whether the inner chain has the blocks: the outer one is then a stage of several, or a wrapper around them.
 
@@ -133,11 +153,19 @@ def _prefers_inner(outer: Stream, inner: Stream) -> bool:
     """
     if inner.blocks[0].added_outside:  # the parts of a block, each added to its stream by the block
         return False
+    if _parts_of_a_block(inner) and _whole(outer):
+        return False
     if not _on_path(outer, inner):
         return _sums(inner) > _sums(outer)
     if len(inner.blocks) > 1 and not _mixed(inner.chain) and _listed(inner):
         return True
     return _whole(inner) and not _whole(outer)
+
+
+def _parts_of_a_block(stream: Stream) -> bool:
+    """Whether the blocks of a stream write once each, all of them something else: attention, then an MLP."""
+    writes = [tuple(write.kind for one in block.sums for write in one.writes) for block in stream.blocks]
+    return all(len(kinds) == 1 for kinds in writes) and len(set(writes)) == len(writes) > 1
 
 
 def _listed(stream: Stream) -> bool:

@@ -57,6 +57,9 @@ class Block:
     sums: tuple[Sum, ...]
     post_norms: tuple[Call, ...]  # the norms that stand on the stream itself
     ends: tuple[int, int] | None = None  # what it begins and ends with, where no argument is that
+    parts: tuple[
+        tuple[str, int], ...
+    ] = ()  # the calls it is made of, by path and turn, where it is no module
 
     @property
     def entered(self) -> int | None:
@@ -71,7 +74,7 @@ class Block:
     @property
     def added_outside(self) -> bool:
         """Whether whoever calls the block adds to the stream what the block gives out."""
-        return bool(self.sums) and self.sums[-1].op.call == self.call.parent
+        return bool(self.sums) and not self.parts and self.sums[-1].op.call == self.call.parent
 
     @property
     def ops(self) -> range:

@@ -39,7 +39,7 @@ class Op:
 class Call:
     """One call of a module: what entered, what left, and the operations in between."""
 
-    number: int
+    number: int  # below -1: no call, but a part of a forward that comes again, as a block does
     path: str
     kind: str  # the module's class
     parent: int  # the call around it; -1 for the outermost
@@ -114,6 +114,8 @@ class Trace:
 
     def within(self, inner: Call, outer: Call) -> bool:
         """Whether a call is `outer` or ran during it."""
+        if outer.number < -1:  # it stands for a part of a forward that is no call
+            return outer.begin <= inner.begin < outer.end and inner.end <= outer.end
         number = inner.number
         while number >= 0:
             if number == outer.number:

@@ -2,6 +2,7 @@
 
 import re
 
+from anylens.anatomy.anatomy import BlockRecord
 from anylens.anatomy.canonical import TABLE
 from anylens.anatomy.lookup import is_glob
 from anylens.anatomy.points import Point
@@ -65,8 +66,10 @@ def prefixes_hold(subject: Subject, tally: Tally) -> None:
             )
     for base, block in subject.blocks():
         for point in subject.of_block(base):
-            inside = _inside(point.tap.path, block.path) or point.tap.path in _strays(subject, block.path)
-            inside = inside or _around(point, base, block.path)
+            held = [path for path, _ in block.parts] or [block.path]
+            inside = any(_inside(point.tap.path, path) for path in held)
+            inside = inside or any(point.tap.path in _strays(subject, path) for path in held)
+            inside = inside or _around(point, base, block)
             tally.expect(inside, point.name, f"lies at {point.tap.where()}, outside its block {block.path}")
 
 
@@ -74,10 +77,19 @@ def _inside(path: str, block: str) -> bool:
     return path == block or path.startswith(f"{block}.") or not block
 
 
-def _around(point: Point, base: str, block: str) -> bool:
-    """Whether a point is an end of the stream that a block's caller makes: it adds what the block gives out."""
-    end = point.name in (f"{base}.hook_resid_pre", f"{base}.hook_resid_post")
-    return end and _inside(block, point.tap.path)
+def _around(point: Point, base: str, block: BlockRecord) -> bool:
+    """Whether a point lies at a block's caller: an end of the stream, where that adds what the block gives out.
+
+    Of a block that is no module, what its caller computes is its own, and its ends are whatever hands the stream on.
+    """
+    end = point.name.removeprefix(f"{base}.") in (
+        "hook_resid_pre",
+        "hook_resid_post",
+        "hook_normalized_resid_post",
+    )
+    if block.parts:
+        return end or _inside(block.path, point.tap.path)
+    return end and _inside(block.path, point.tap.path)
 
 
 def _strays(subject: Subject, block: str) -> set[str]:

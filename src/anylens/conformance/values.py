@@ -4,12 +4,16 @@ from typing import Any
 
 import torch
 
+from anylens.anatomy.anatomy import BlockRecord
 from anylens.anatomy.points import Point
 from anylens.conformance.compare import differences, gap, same_bits
 from anylens.conformance.report import Tally
 from anylens.conformance.subject import Subject, filled_memory, said
 from anylens.conformance.witness import Place, Sightings, Witness, of_all, place_of
 from anylens.core.tree import leaves
+
+Ends = tuple[list[torch.Tensor], list[torch.Tensor]]  # what enters a call, what leaves it
+Seen = dict[tuple[str, int], Ends]  # by path and turn
 
 
 def as_witnessed(subject: Subject, tally: Tally) -> None:
@@ -54,17 +58,24 @@ def witnessed(subject: Subject, tally: Tally, places: set[Place]) -> dict[Place,
 def at_blocks(subject: Subject, tally: Tally) -> None:
     """Compare what enters and leaves each block's module, by a plain hook on it, with the stream's points."""
     records = dict(subject.blocks())
-    seen: dict[tuple[str, int], tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
-    _watch_blocks(subject, {block.path for block in records.values()}, seen)
+    seen: Seen = {}
+    _watch_blocks(subject, {path for block in records.values() for path, _ in _calls(block)}, seen)
     for base, block in records.items():
-        entered, left = seen.get((block.path, block.turn), ([], []))
+        entered, left = _at_ends(block, seen)
+        stem, _, number = base.rpartition(".")
+        after = records.get(f"{stem}.{int(number) + 1}")
+        if (
+            block.parts and after is not None
+        ):  # no call gives out what is added last: a part of the next takes it
+            left += _at_ends(after, seen)[0]
         ends = [f"{base}.hook_normalized_resid_post", f"{base}.hook_resid_post"]
         end = next((name for name in ends if name in subject.by_name), "")
         for name, tensors, side in (
             (f"{base}.hook_resid_pre", entered, "enters"),
             (end, left, "leaves"),
         ):
-            if name in subject.values:
+            open_end = block.parts and after is None and side == "leaves"  # the sums alone say what it is
+            if name in subject.values and not open_end:
                 value = subject.values[name]
                 given_out = side == "leaves" and _added(entered, left, value)  # its caller adds what it gives
                 tally.expect(
@@ -84,11 +95,23 @@ def changed_between(
     records = dict(subject.blocks())
     (base, left), (following, entered) = before, after
     one, other = records[base], records[following]
-    seen: dict[tuple[str, int], tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
-    _watch_blocks(subject, {one.path, other.path}, seen)
-    leaving = seen.get((one.path, one.turn), ([], []))[1]
-    entering = seen.get((other.path, other.turn), ([], []))[0]
+    seen: Seen = {}
+    _watch_blocks(subject, {path for block in (one, other) for path, _ in _calls(block)}, seen)
+    leaving, entering = _at_ends(one, seen)[1], _at_ends(other, seen)[0]
     return left.shape == entered.shape and _among(leaving, left) and _among(entering, entered)
+
+
+def _calls(block: BlockRecord) -> tuple[tuple[str, int], ...]:
+    """Return path and turn of the calls that make a block: its own, or those of its parts."""
+    return block.parts or ((block.path, block.turn),)
+
+
+def _at_ends(block: BlockRecord, seen: Seen) -> Ends:
+    """Return what enters and what leaves a block, or the parts of one that is no module."""
+    found = [seen.get(call, ([], [])) for call in _calls(block)]
+    return [tensor for entered, _ in found for tensor in entered], [
+        tensor for _, left in found for tensor in left
+    ]
 
 
 def _among(tensors: list[torch.Tensor], value: torch.Tensor) -> bool:
@@ -111,7 +134,7 @@ def _end_to_end(pair: tuple[torch.Tensor, torch.Tensor], value: torch.Tensor) ->
     return len(differ) == 1 and same_bits(torch.cat(pair, differ[0]), value)
 
 
-def _watch_blocks(subject: Subject, paths: set[str], seen: dict[Any, Any]) -> None:
+def _watch_blocks(subject: Subject, paths: set[str], seen: Seen) -> None:
     modules = dict(subject.model.named_modules())
     turns = dict.fromkeys(paths, 0)
     entering: dict[str, list[torch.Tensor]] = {}

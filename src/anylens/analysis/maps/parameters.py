@@ -77,12 +77,17 @@ def expect_module(lens: Lens) -> None:
 
 def boundary_points(lens: Lens, block: BlockRecord) -> list[Point]:
     """Return what enters and leaves the modules of a block, those of the block's own call where it is called again."""
-    found = []
-    for point in lens.points.native.values():
-        inside = f"{point.tap.path}.".startswith(f"{block.path}." if block.path else "")
-        if inside and point.name not in lens.points.several and point.tap.turn in (None, block.turn):
-            found.append(point)
-    return found
+    parts = block.parts or ((block.path, block.turn),)
+    return [
+        point
+        for point in lens.points.native.values()
+        if point.name not in lens.points.several and any(_lies_in(point, *part) for part in parts)
+    ]
+
+
+def _lies_in(point: Point, path: str, turn: int) -> bool:
+    """Whether a point is of a module at or below a path, at one of its calls."""
+    return f"{point.tap.path}.".startswith(f"{path}." if path else "") and point.tap.turn in (None, turn)
 
 
 def seen_modules(lens: Lens, block: BlockRecord, cache: Cache) -> list[Seen]:
@@ -115,8 +120,9 @@ def outputs_beside(lens: Lens, block: BlockRecord, width: int) -> list[str]:
 
 def _parameters(lens: Lens, block: BlockRecord) -> Iterator[tuple[str, nn.Parameter]]:
     """Yield the parameters of a block with their names in the model."""
-    inside = lens.model.get_submodule(block.path).named_parameters(remove_duplicate=False)
-    return ((join(block.path, name), parameter) for name, parameter in inside)
+    for path in dict(block.parts) or (block.path,):
+        inside = lens.model.get_submodule(path).named_parameters(remove_duplicate=False)
+        yield from ((join(path, name), parameter) for name, parameter in inside)
 
 
 def _called(name: str, paths: Container[str]) -> str | None:
