@@ -132,12 +132,24 @@ def _with_unrolled(
     """Add the streams of blocks that no call holds, in the place of the lists of parts that make them up."""
     parts = [streams for streams in chosen if _parts_of_a_block(streams[0])]
     alike = Counter(_written(streams[0]) for streams in parts)
-    loose = [streams for streams in parts if alike[_written(streams[0])] > 1]
-    kept = [streams for streams in chosen if streams not in loose]
-    taken = [block.ops for streams in kept for block in streams[0].blocks]
+    open_ = [s for s in chosen if (s in parts and alike[_written(s[0])] > 1) or _could_be_stages(s[0])]
+    taken = [block.ops for streams in chosen if streams not in open_ for block in streams[0].blocks]
     found = [[stream] for stream in unrolled(trace, attention, taken)]
-    left = [streams for streams in loose if not any(_overlap(streams[0], other[0]) for other in found)]
-    return kept + left + found
+    kept = [s for s in chosen if s not in open_ or not _made_up_of(s[0], [one[0] for one in found])]
+    return kept + [one for one in found if not any(_overlap(one[0], other[0]) for other in kept)]
+
+
+def _could_be_stages(stream: Stream) -> bool:
+    """Whether each block adds so often that it may hold several blocks."""
+    return all(len(block.sums) >= 4 for block in stream.blocks if block.sums)
+
+
+def _made_up_of(stream: Stream, found: list[Stream]) -> bool:
+    """Whether the adds of a stream are those of others, whose blocks add more than once each."""
+    adds = {one.op.number for block in stream.blocks for one in block.sums}
+    own = {one.op.number for other in found for block in other.blocks for one in block.sums}
+    apart = [other for other in found if _overlap(stream, other)]
+    return adds <= own and all(len(block.sums) > 1 for other in apart for block in other.blocks)
 
 
 def _written(stream: Stream) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ to the stream before the next round's.
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby, pairwise
 
 from anylens.anatomy.attention import Attention
 from anylens.anatomy.chains import Chain
+from anylens.anatomy.kept_size import without_shape_changes
 from anylens.anatomy.paths import Path, ancestors, cheapest, sources
 from anylens.anatomy.streams import Stream, read_stream
 from anylens.anatomy.trace import Call, Op, Trace
@@ -19,7 +21,7 @@ from anylens.anatomy.vocabulary import ADDS, CHEAP_LIMIT, HEAVY
 from anylens.core.tree import Key
 
 SLOT: Key = ("stream",)
-LEVELS = (0, 1, 2, -1)  # which number in a path may tell rounds apart: that of the outermost list first
+LEVELS = (0, 1, 2)  # which number in a path may tell rounds apart: that of the outermost list first
 _NUMBER = re.compile(r"\d+")
 
 
@@ -32,22 +34,29 @@ class Adds:
         self.found = [
             one
             for op in trace.ops
-            if op.function in ADDS and op.call >= 0 and not any(op.number in ops for ops in taken)
+            if op.function in ADDS | {"lerp"} and op.call >= 0 and not any(op.number in ops for ops in taken)
             for one in self._residual(op)
         ]
 
     def _residual(self, op: Op) -> Iterator["Add"]:
-        if len(op.inputs) != 2 or op.note:
+        pair = op.inputs[:2]
+        if len(op.inputs) != (3 if op.function == "lerp" else 2) or op.note:
             return
         shape = self.trace.values[op.outputs[0]].shape
-        for stream, write in (op.inputs, reversed(op.inputs)):
-            made = ancestors(self.trace, write, self.everything, [stream])
-            heavy = [one for one in made.values() if one.function in HEAVY]
-            if not heavy or self.trace.values[stream].shape != shape:
-                continue
-            if stream in sources(self.trace, write, self.everything, [stream]):
-                yield Add(self.trace, op, stream, heavy)
-                return
+        for stream, write in (pair, reversed(pair)) if op.function in ADDS else (pair,):
+            for before in (stream, *self._unscaled(stream)):
+                made = ancestors(self.trace, write, self.everything, [before])
+                heavy = [one for one in made.values() if one.function in HEAVY]
+                if not heavy or self.trace.values[before].shape != shape:
+                    continue
+                if before in sources(self.trace, write, self.everything, [before]):
+                    yield Add(self.trace, op, before, heavy)
+                    return
+
+    def _unscaled(self, value: int) -> tuple[int, ...]:
+        """Return what a value is a multiple of."""
+        maker = self.trace.maker(value)
+        return maker.inputs[:1] if maker is not None and maker.function in ("mul", "div") else ()
 
 
 class Add:
@@ -58,17 +67,13 @@ class Add:
         own = [one.call for one in made if one.number > _made_at(trace, before) and one.call >= 0]
         self.paths = [trace.calls[number].path for number in dict.fromkeys(own)]  # where it is computed
 
-    def kind(self, level: int) -> frozenset[str]:
-        """Return its paths without their number at a level; without all numbers at level -1."""
-        return frozenset(_without(path, level) for path in self.paths)
+        self.kind = frozenset(_NUMBER.sub("#", path) for path in self.paths)
 
-
-def _without(path: str, level: int) -> str:
-    found = list(_NUMBER.finditer(path))
-    found = found if level < 0 else found[level : level + 1]
-    for number in reversed(found):
-        path = f"{path[: number.start()]}#{path[number.end() :]}"
-    return path
+    def numbers(self, level: int) -> tuple[str, ...] | None:
+        """Return the numbers that stand in all of its paths down to a level, the outermost list's first."""
+        found = {tuple(_NUMBER.findall(path)[: level + 1]) for path in self.paths}
+        one = found.pop() if len(found) == 1 else ()
+        return one if len(one) > level else None
 
 
 def _made_at(trace: Trace, value: int) -> int:
@@ -81,13 +86,13 @@ def unrolled(trace: Trace, attention: list[Attention], taken: list[range]) -> li
     """Return the streams of blocks that are no modules, outside of the operations of the blocks that are."""
     streams = []
     for run in _runs(trace, Adds(trace, taken).found):
-        for rounds in _rounds(run):
+        for rounds in (held for cut in _rounds(run) for held in _held_together(trace, cut)):
             calls = _calls(trace, rounds)
             stream = read_stream(trace, Chain(calls, ((SLOT, SLOT),)), (SLOT, SLOT), attention)
             blocks = tuple(
                 replace(one, ends=_ends(one.call), parts=_parts(trace, one.call)) for one in stream.blocks
             )
-            streams.append(replace(stream, blocks=blocks))
+            streams.append(without_shape_changes(trace, replace(stream, blocks=blocks)))
     return [one for one in streams if one.residual and not _across(one, taken) and not _cut(trace, one)]
 
 
@@ -136,21 +141,65 @@ def _leads(trace: Trace, before: Add, after: Add) -> Path | None:
 
 
 def _rounds(run: list[Add]) -> Iterator[list[list[Add]]]:
-    """Cut a run of adds into stretches that repeat the same kinds of adds, and these into rounds.
+    """Cut a run of adds into rounds: by the numbers that lists give their parts, else by the kinds that come again.
 
     A run in which nothing comes again is one round, if its parts stand in lists.
     """
-    start, alone = 0, True
-    while start < len(run) - 1:
-        found = [_repeats([add.kind(level) for add in run[start:]]) for level in LEVELS]
-        period, count = max(found, key=lambda one: one[0] * one[1] * (one[1] > 1))  # the first of the longest
-        if count > 1:
-            yield [run[start + n * period : start + (n + 1) * period] for n in range(count)]
-            alone = False
-        start += period * count
+    numbered = _by_number(run)
+    if numbered:
+        yield numbered
+        return
+    repeated = list(_stretches([add.kind for add in run]))
+    yield from ([run[n : n + period] for n in range(start, end, period)] for start, end, period in repeated)
     held = [_common(add.paths) for add in run]
-    if alone and (_common(held)[-1:].isdigit() or all(path[-1:].isdigit() for path in held)):
+    if not repeated and (_common(held)[-1:].isdigit() or all(path[-1:].isdigit() for path in held)):
         yield [run]
+
+
+def _by_number(run: list[Add]) -> list[list[Add]]:
+    """Put adds together whose parts have the same numbers, at the innermost list whose neighbours are alike.
+
+    Outer lists are those of stages, inner ones those of a block's parts. Where no neighbours are, the outermost list.
+    """
+    found = [_at_level(run, level) for level in LEVELS]
+    alike = [
+        rounds for rounds in found if any(_kinds(one) == _kinds(other) for one, other in pairwise(rounds))
+    ]
+    return alike[-1] if alike else found[0] if len(found[0]) > 1 else []
+
+
+def _at_level(run: list[Add], level: int) -> list[list[Add]]:
+    """Put adds together whose parts have the same numbers down to a level; nothing if some have none, or come back."""
+    numbers = [add.numbers(level) for add in run]
+    met = [number for number, _ in groupby(numbers)]
+    if None in met or len(set(met)) < len(met):
+        return []
+    return [[run[n] for n, one in enumerate(numbers) if one == number] for number in met]
+
+
+def _kinds(adds: list[Add]) -> list[frozenset[str]]:
+    return [add.kind for add in adds]
+
+
+def _held_together(trace: Trace, rounds: list[list[Add]]) -> Iterator[list[list[Add]]]:
+    """Part rounds that the forward of one call makes from those of another."""
+    for _, together in groupby(rounds, lambda adds: _holders(trace, adds)):
+        yield list(together)
+
+
+def _holders(trace: Trace, adds: list[Add]) -> list[int]:
+    """Return the calls in which all of some adds are made, the outermost first."""
+    return [call.number for call in trace.calls if all(trace.inside(add.op, call) for add in adds)]
+
+
+def _stretches(kinds: list[frozenset[str]]) -> Iterator[tuple[int, int, int]]:
+    """Yield begin, end and period of the stretches of a list that repeat their first few."""
+    start = 0
+    while start < len(kinds) - 1:
+        period, count = _repeats(kinds[start:])
+        if count > 1:
+            yield start, start + period * count, period
+        start += period * count
 
 
 def _repeats(kinds: list[frozenset[str]]) -> tuple[int, int]:
@@ -168,13 +217,21 @@ def _calls(trace: Trace, rounds: list[list[Add]]) -> tuple[Call, ...]:
     """Return a call that stands for each round; its number is negative, for nothing called it."""
     entries = [adds[0].before for adds in rounds]
     leaves = [*entries[1:], _last(trace, rounds)]
-    scope = trace.calls[rounds[0][0].op.call]
+    holder = trace.calls[_holders(trace, [add for adds in rounds for add in adds])[-1]]
     calls = []
     for number, (entered, left) in enumerate(zip(entries, leaves, strict=True)):
-        begin, end = _made_at(trace, entered) + 1, _made_at(trace, left) + 1
+        begin, end = max(_behind(trace, entered), holder.begin), _behind(trace, left)
         ends = {SLOT: entered}, {SLOT: left}
-        calls.append(Call(-2 - number, "", scope.kind, scope.number, scope.turn, begin, end, *ends))
+        calls.append(Call(-2 - number, "", holder.kind, holder.number, holder.turn, begin, end, *ends))
     return tuple(replace(call, path=path) for call, path in zip(calls, _paths(trace, calls), strict=True))
+
+
+def _behind(trace: Trace, value: int) -> int:
+    """Return the first operation behind what makes a value, and behind the calls that hand it on as it is."""
+    readers = [op.number for op in trace.readers.get(value, ()) if value not in op.outputs]
+    first = min(readers, default=len(trace.ops))
+    handed = [call.end for call, _ in trace.given_out.get(value, ()) if call.end <= first]
+    return max([_made_at(trace, value) + 1, *handed])
 
 
 def _last(trace: Trace, rounds: list[list[Add]]) -> int:
