@@ -101,7 +101,7 @@ def _plain_views(trace: Trace, one: Attention, rows: Rows) -> dict[str, View]:
     """Return the views by the order of dimensions alone."""
     shape = {name: trace.values[operand.value].shape for name, operand in operands(one).items()}
     if one.first.note or one.second.note:
-        return _by_letters(one, shape)
+        return _by_letters(one, shape, rows)
     flip = not one.fused
     turned = not one.fused and one.value.position == 0
     orders = {
@@ -163,8 +163,21 @@ def _square(shape: tuple[int, ...], rows: Rows) -> View:
     return View(axes, Layout(pattern, tuple(sizes.items())))
 
 
-def _by_letters(one: Attention, shape: dict[str, tuple[int, ...]]) -> dict[str, View]:
+def _by_letters(one: Attention, shape: dict[str, tuple[int, ...]], rows: Rows) -> dict[str, View]:
     """Read the axes off the equations of an attention written with einsum."""
+
+    def lettered(name: str, letters: str, names: dict[str, str], positions: tuple[str, ...]) -> View:
+        own = [names.get(letter, f"axis{n}") for n, letter in enumerate(letters)]
+        if (
+            len(own) == 3 and own[0] == "batch" and "head" not in own
+        ):  # the heads are in the batch, or there is one
+            if positions == ("pos",):
+                order = tuple("pos" if one in ("query_pos", "key_pos") else one for one in own[1:])
+                return _per_head(shape[name], (order[0], order[1]), rows)
+            if tuple(own[1:]) == positions:
+                return _square(shape[name], rows)
+        return _lettered(own, positions)
+
     plain = {name: View(tuple(f"axis{n}" for n in range(len(dims)))) for name, dims in shape.items()}
     if not (one.first.note and one.second.note):
         return plain
@@ -172,8 +185,8 @@ def _by_letters(one: Attention, shape: dict[str, tuple[int, ...]]) -> dict[str, 
     names = _letter_names(left, right, out)
     if names is None:
         return plain
-    views = {"q": _lettered(left, names, ("pos",)), "k": _lettered(right, names, ("pos",))}
-    views["scores"] = views["pattern"] = _lettered(out, names, ("query_pos", "key_pos"))
+    views = {"q": lettered("q", left, names, ("pos",)), "k": lettered("k", right, names, ("pos",))}
+    views["scores"] = views["pattern"] = lettered("scores", out, names, ("query_pos", "key_pos"))
     (first, second), mixed = _equation(one.second.note)
     weights, values = (first, second) if one.value.position == 1 else (second, first)
     renamed = {new: names[old] for new, old in zip(weights, out, strict=False) if old in names}
@@ -181,8 +194,8 @@ def _by_letters(one: Attention, shape: dict[str, tuple[int, ...]]) -> dict[str, 
     if len(weights) != len(out) or len(feature) != 1:
         return {**plain, **views}
     renamed[feature.pop()] = "d_head"
-    views["v"] = _lettered(values, renamed, ("pos",))
-    views["z"] = _lettered(mixed, renamed, ("pos",))
+    views["v"] = lettered("v", values, renamed, ("pos",))
+    views["z"] = lettered("z", mixed, renamed, ("pos",))
     return {**plain, **views}
 
 
@@ -205,8 +218,7 @@ def _letter_names(left: str, right: str, out: str) -> dict[str, str] | None:
     return {**names, feature[0]: "d_head", query[0]: "query_pos", key[0]: "key_pos"}
 
 
-def _lettered(letters: str, names: dict[str, str], positions: tuple[str, ...]) -> View:
-    own = [names.get(letter, f"axis{n}") for n, letter in enumerate(letters)]
+def _lettered(own: list[str], positions: tuple[str, ...]) -> View:
     if positions == ("pos",):
         own = ["pos" if name in ("query_pos", "key_pos") else name for name in own]
     wanted = [name for name in ("batch", *positions[:1], "head", "d_head") if name in own]
