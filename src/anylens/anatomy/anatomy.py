@@ -83,7 +83,7 @@ class BlockRecord:
     kind: str
     writes: tuple[str, ...]
     sums: tuple[int, ...] = ()  # how many of the writes each add on the stream adds at once
-    parts: tuple[tuple[str, int], ...] = ()  # path and turn of each
+    parts: tuple[tuple[str, int], ...] | None = None  # path and turn of each
 
     @property
     def mids(self) -> tuple[str, ...]:

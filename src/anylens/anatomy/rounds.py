@@ -6,9 +6,10 @@ from itertools import groupby, pairwise
 
 from anylens.anatomy.paths import Path, ancestors, cheapest, sources
 from anylens.anatomy.trace import Op, Trace
-from anylens.anatomy.vocabulary import ADDS, CHEAP_LIMIT, HEAVY
+from anylens.anatomy.vocabulary import ACTIVATIONS, ADDS, CHEAP_LIMIT, HEAVY
 
 LEVELS = (0, 1, 2)  # which number in a path may tell rounds apart: that of the outermost list first
+_TELLING = HEAVY | ACTIVATIONS | {"softmax"}  # what parts of different kinds differ in
 _NUMBER = re.compile(r"\d+")
 
 
@@ -17,9 +18,10 @@ class Add:
 
     def __init__(self, trace: Trace, op: Op, before: int, made: list[Op]) -> None:
         self.op, self.before, self.after = op, before, op.outputs[0]
-        own = [one.call for one in made if one.number >= made_behind(trace, before) and one.call >= 0]
-        self.paths = [trace.calls[number].path for number in dict.fromkeys(own)]  # where it is computed
-        self.kind = frozenset(numberless(path) for path in self.paths)
+        made = [one for one in made if one.number >= made_behind(trace, before) and one.call >= 0]
+        where = dict.fromkeys(one.call for one in made if one.function in HEAVY)
+        self.paths = [trace.calls[number].path for number in where]  # where it is computed
+        self.kind = frozenset(numberless(path) for path in self.paths) | {one.function for one in made}
 
     def numbers(self, level: int) -> tuple[str, ...] | None:
         """Return the numbers that stand in all of its paths down to a level, the outermost list's first."""
@@ -64,11 +66,12 @@ def _residual(trace: Trace, op: Op) -> Iterator[Add]:
     for stream, write in (pair, reversed(pair)) if op.function in ADDS else (pair,):
         for before in (stream, *_unscaled(trace, stream)):
             made = ancestors(trace, write, everything, [before])
-            heavy = [one for one in made.values() if one.function in HEAVY]
+            telling = [one for one in made.values() if one.function in _TELLING]
+            heavy = any(one.function in HEAVY for one in telling)
             if not heavy or trace.values[before].shape != shape:
                 continue
             if before in sources(trace, write, everything, [before]):
-                yield Add(trace, op, before, heavy)
+                yield Add(trace, op, before, telling)
                 return
 
 
@@ -174,7 +177,7 @@ def _repeats(kinds: list[frozenset[str]]) -> tuple[int, int]:
 
 def common(paths: list[str]) -> str:
     """Return the longest path that holds all of these."""
-    split = [path.split(".") for path in paths]
+    split = [path.split(".") for path in paths or [""]]
     same = 0
     for words in zip(*split, strict=False):
         if len(set(words)) > 1:

@@ -4,15 +4,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from anylens.anatomy.attention import Attention
 from anylens.anatomy.chains import Chain, container, find_chains
 from anylens.anatomy.joint import joint
 from anylens.anatomy.kept_size import without_shape_changes
+from anylens.anatomy.paths import ancestors, cheapest
 from anylens.anatomy.streams import Stream, guess_slots, read_stream
 from anylens.anatomy.trace import Trace
 from anylens.anatomy.unrolled import unrolled
+from anylens.anatomy.vocabulary import ADDS, CHEAP_LIMIT, HEAVY
 from anylens.core.names import join
 
 _STAGE = "stages"  # what a list is called whose index alone tells chains apart
@@ -70,7 +72,7 @@ def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
             continue
         slots = chain.slots or guess_slots(trace, chain.calls[0])
         streams = joint([read_stream(trace, chain, slot, attention) for slot in slots])
-        streams = [without_shape_changes(trace, stream) for stream in streams]
+        streams = [without_shape_changes(trace, one) for one in streams if not _broken(trace, one)]
         residual = [stream for stream in streams if stream.residual]
         residual.sort(key=lambda stream: -_sums(stream))
         if residual:
@@ -80,6 +82,21 @@ def _candidates(trace: Trace, attention: list[Attention]) -> list[list[Stream]]:
         elif streams:
             pieces += [[piece] for piece in _pieces(streams[0])]
     return [s for s in found if len(s[0].blocks) > 1 or s[0].chain.calls[0].number not in plain] or pieces
+
+
+def _broken(trace: Trace, stream: Stream) -> bool:
+    """Whether something else computed is added between blocks whose caller adds what they give."""
+    for before, after in pairwise(stream.blocks):
+        if not (before.added_outside and before.left is not None and after.entered is not None):
+            continue
+        between = range(before.sums[-1].op.number + 1, after.call.begin)
+        path = cheapest(trace, before.left, after.entered, between, CHEAP_LIMIT)
+        for step in path.steps if path else ():
+            others = [value for value in step.op.inputs if value != step.source]
+            made = [op for value in others for op in ancestors(trace, value, between).values()]
+            if step.op.function in ADDS and any(op.function in HEAVY for op in made):
+                return True
+    return False
 
 
 def _pieces(stream: Stream) -> Iterator[Stream]:

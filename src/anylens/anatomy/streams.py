@@ -57,9 +57,7 @@ class Block:
     sums: tuple[Sum, ...]
     post_norms: tuple[Call, ...]  # the norms that stand on the stream itself
     ends: tuple[int, int] | None = None  # what it begins and ends with, where no argument is that
-    parts: tuple[
-        tuple[str, int], ...
-    ] = ()  # the calls it is made of, by path and turn, where it is no module
+    parts: tuple[tuple[str, int], ...] | None = None  # its calls by path and turn, where it is no module
 
     @property
     def entered(self) -> int | None:
@@ -74,7 +72,7 @@ class Block:
     @property
     def added_outside(self) -> bool:
         """Whether whoever calls the block adds to the stream what the block gives out."""
-        return bool(self.sums) and not self.parts and self.sums[-1].op.call == self.call.parent
+        return bool(self.sums) and self.parts is None and self.sums[-1].op.call == self.call.parent
 
     @property
     def ops(self) -> range:

@@ -66,7 +66,7 @@ def prefixes_hold(subject: Subject, tally: Tally) -> None:
             )
     for base, block in subject.blocks():
         for point in subject.of_block(base):
-            held = [path for path, _ in block.parts] or [block.path]
+            held = [block.path] if block.parts is None else [path for path, _ in block.parts]
             inside = any(_inside(point.tap.path, path) for path in held)
             inside = inside or any(point.tap.path in _strays(subject, path) for path in held)
             inside = inside or _around(point, base, block)
@@ -87,7 +87,7 @@ def _around(point: Point, base: str, block: BlockRecord) -> bool:
         "hook_resid_post",
         "hook_normalized_resid_post",
     )
-    if block.parts:
+    if block.parts is not None:
         return end or _inside(block.path, point.tap.path)
     return end and _inside(block.path, point.tap.path)
 

@@ -65,7 +65,7 @@ class Sweep:
         By its meaning an edit there is the block's: a skip connection that takes the same tensor keeps the model's own.
         """
         base, _, last = point.name.rpartition(".")
-        paths = {name: block.path for name, block in self.subject.blocks() if not block.parts}
+        paths = {name: block.path for name, block in self.subject.blocks() if block.parts is None}
         if last != "hook_resid_pre" or base not in paths:  # a block that is no module shares it with nothing
             yield
             return

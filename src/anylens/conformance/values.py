@@ -64,9 +64,7 @@ def at_blocks(subject: Subject, tally: Tally) -> None:
         entered, left = _at_ends(block, seen)
         stem, _, number = base.rpartition(".")
         after = records.get(f"{stem}.{int(number) + 1}")
-        if (
-            block.parts and after is not None
-        ):  # no call gives out what is added last: a part of the next takes it
+        if block.parts is not None and after is not None:  # what is added last, a part of the next takes
             left += _at_ends(after, seen)[0]
         ends = [f"{base}.hook_normalized_resid_post", f"{base}.hook_resid_post"]
         end = next((name for name in ends if name in subject.by_name), "")
@@ -74,7 +72,8 @@ def at_blocks(subject: Subject, tally: Tally) -> None:
             (f"{base}.hook_resid_pre", entered, "enters"),
             (end, left, "leaves"),
         ):
-            open_end = block.parts and after is None and side == "leaves"  # the sums alone say what it is
+            last = block.parts is not None and after is None and side == "leaves"
+            open_end = last or block.parts == ()  # the sums alone say what it is
             if name in subject.values and not open_end:
                 value = subject.values[name]
                 given_out = side == "leaves" and _added(entered, left, value)  # its caller adds what it gives
@@ -103,7 +102,7 @@ def changed_between(
 
 def _calls(block: BlockRecord) -> tuple[tuple[str, int], ...]:
     """Return path and turn of the calls that make a block: its own, or those of its parts."""
-    return block.parts or ((block.path, block.turn),)
+    return ((block.path, block.turn),) if block.parts is None else block.parts
 
 
 def _at_ends(block: BlockRecord, seen: Seen) -> Ends:

@@ -77,7 +77,7 @@ def expect_module(lens: Lens) -> None:
 
 def boundary_points(lens: Lens, block: BlockRecord) -> list[Point]:
     """Return what enters and leaves the modules of a block, those of the block's own call where it is called again."""
-    parts = block.parts or ((block.path, block.turn),)
+    parts = block.parts or ((block.path, block.turn),)  # of a block without any part, what holds it
     return [
         point
         for point in lens.points.native.values()
@@ -120,7 +120,7 @@ def outputs_beside(lens: Lens, block: BlockRecord, width: int) -> list[str]:
 
 def _parameters(lens: Lens, block: BlockRecord) -> Iterator[tuple[str, nn.Parameter]]:
     """Yield the parameters of a block with their names in the model."""
-    for path in dict(block.parts) or (block.path,):
+    for path in dict(block.parts or ()) or (block.path,):
         inside = lens.model.get_submodule(path).named_parameters(remove_duplicate=False)
         yield from ((join(path, name), parameter) for name, parameter in inside)
 
