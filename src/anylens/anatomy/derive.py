@@ -117,7 +117,10 @@ def _add_beginning(draft: Draft, named: NamedStream, others: list[Stream], axes:
         rank = len(draft.trace.values[value].shape)
         if start is not None and (own := order_before(draft.trace, value, start, axes)):
             draft.orders[value] = own
-        fitting = axes if name == "hook_embed" else axes[-rank:]  # what is added broadcasts from the right
+        flat = rank == 3 < len(axes)  # positions in one dimension still
+        fitting = (
+            axes if name == "hook_embed" or flat else axes[-rank:]
+        )  # what is added broadcasts from the right
         draft.value(join(named.prefix, name), value, fitting)
 
 

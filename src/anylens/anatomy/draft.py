@@ -124,6 +124,12 @@ class Draft:
             return axes
         if len(shape) == 2 and len(axes) == 3:
             return (axes[0], axes[2])
+        whole = self.trace.values[self.stream].shape if self.stream is not None else ()
+        if len(shape) == 3 < len(axes) and len(whole) == len(axes) and prod(shape[1:]) == prod(whole[1:]):
+            first = shape[1] == whole[1] and "channel" in axes  # space in one dimension
+            return (axes[0], axes[1], "pos") if first else (axes[0], "pos", axes[-1])
         if len(shape) < len(axes):
             return axes[len(axes) - len(shape) :]
+        if len(shape) == len(axes) + 1 and whole and prod(shape[:2]) == whole[0] and axes[0] == "batch":
+            return ("batch", "group", *axes[1:])  # not yet folded into the batch, as in the stream
         return (*(f"axis{n}" for n in range(len(shape) - len(axes))), *axes)

@@ -199,6 +199,15 @@ def _by_letters(one: Attention, shape: dict[str, tuple[int, ...]], rows: Rows) -
     return {**plain, **views}
 
 
+def query_axes(one: Attention) -> Axes:
+    """Return the axes of queries in the model's own order, where an einsum tells them; else none."""
+    if not one.first.note:
+        return ()
+    (left, right), out = _equation(one.first.note)
+    names = _letter_names(left, right, out)
+    return tuple(names[letter].replace("query_pos", "pos") for letter in left) if names else ()
+
+
 def _equation(note: str) -> tuple[tuple[str, str], str]:
     sides, _, out = note.partition("->")
     left, _, right = sides.partition(",")

@@ -11,6 +11,7 @@ from anylens.anatomy.chains import Chain, container, find_chains
 from anylens.anatomy.joint import joint
 from anylens.anatomy.kept_size import without_shape_changes
 from anylens.anatomy.paths import ancestors, cheapest
+from anylens.anatomy.rounds import numberless
 from anylens.anatomy.streams import Stream, guess_slots, read_stream
 from anylens.anatomy.trace import Trace
 from anylens.anatomy.unrolled import unrolled
@@ -147,13 +148,20 @@ def _with_unrolled(
     trace: Trace, chosen: list[list[Stream]], attention: list[Attention]
 ) -> list[list[Stream]]:
     """Add the streams of blocks that no call holds, in the place of the lists of parts that make them up."""
-    parts = [streams for streams in chosen if _parts_of_a_block(streams[0])]
-    alike = Counter(_written(streams[0]) for streams in parts)
-    open_ = [s for s in chosen if (s in parts and alike[_written(s[0])] > 1) or _could_be_stages(s[0])]
+    alike = Counter(_parts(streams[0]) for streams in chosen)
+    open_ = [s for s in chosen if (_parts(s[0]) and alike[_parts(s[0])] > 1) or _could_be_stages(s[0])]
     taken = [block.ops for streams in chosen if streams not in open_ for block in streams[0].blocks]
     found = [[stream] for stream in unrolled(trace, attention, taken)]
     kept = [s for s in chosen if s not in open_ or not _made_up_of(s[0], [one[0] for one in found])]
     return kept + [one for one in found if not any(_overlap(one[0], other[0]) for other in kept)]
+
+
+def _parts(stream: Stream) -> tuple[str, ...]:
+    """Say what the blocks of a stream are where they could be parts of one block; nothing where they could not."""
+    if _parts_of_a_block(stream):
+        return tuple(write.kind for block in stream.blocks for one in block.sums for write in one.writes)
+    named = len(stream.blocks) > 1 and not _listed(stream)
+    return tuple(numberless(call.path) for call in stream.chain.calls) if named else ()
 
 
 def _could_be_stages(stream: Stream) -> bool:
@@ -167,10 +175,6 @@ def _made_up_of(stream: Stream, found: list[Stream]) -> bool:
     own = {one.op.number for other in found for block in other.blocks for one in block.sums}
     apart = [other for other in found if _overlap(stream, other)]
     return adds <= own and all(len(block.sums) > 1 for other in apart for block in other.blocks)
-
-
-def _written(stream: Stream) -> tuple[str, ...]:
-    return tuple(write.kind for block in stream.blocks for one in block.sums for write in one.writes)
 
 
 def _prefers_inner(outer: Stream, inner: Stream) -> bool:

@@ -2,6 +2,7 @@
 
 from math import inf
 
+from anylens.anatomy.heads import query_axes
 from anylens.anatomy.mixing import crosses_rows, spread_over_copies
 from anylens.anatomy.paths import blends_copies, cheapest, sources
 from anylens.anatomy.streams import Stream
@@ -105,6 +106,8 @@ def _positions_first(trace: Trace, stream: Stream, shape: tuple[int, ...]) -> bo
     first = stream.blocks[0]
     for write in (write for one in first.sums for write in one.writes):
         for attention in write.attention:
+            if named := query_axes(attention):  # an einsum says what it takes
+                return named[:2] == ("pos", "batch")
             query = trace.values[attention.query.value].shape
             if len(query) < 3 or shape[0] == shape[1]:
                 continue
