@@ -33,9 +33,11 @@ RECIPES = (
         factors=("colour", "shape"),
         steered=("colour", "shape"),
         note=(
-            "A linear probe finds all colours and shapes with 0.94 and more, sizes and backgrounds with 0.82 at "
-            "most, which are left out. Tried: three points, 32 to 64 latents, 3 to 12 active, TopK and "
-            "Matryoshka: 7% to 57% of values, on samples that are not those measured here."
+            "A linear probe finds all colours and shapes with 0.94 and more, sizes and backgrounds with 0.82 at most, "
+            "which are left out. Tried: three points, 32 to 64 latents, 3 to 12 active, TopK and Matryoshka: 7% to "
+            "57% of values, on samples that are not those measured here. Behind the last stage, one cell wide, the "
+            "probe finds every value with 1.00, but 14 to 32 latents of TopK, BatchTopK and Gated 7% to 43%, in both "
+            "of two halvings."
         ),
     ),
     Recipe(
@@ -54,10 +56,10 @@ RECIPES = (
         steered=("colour", "shape", "size", "background"),
         strengths=FINE,
         note=(
-            "A linear probe finds all values with 0.99 and more but medium, 0.81, gradient and stripes, 0.87, which no "
-            "feature finds and few pushes show. Chosen on other samples among 77, at five points: Gated of 22 to 48 "
-            "latents found 14% to 86% of values, those of 24 most; JumpReLU 33% to 76%, Matryoshka 38% to 76%, TopK "
-            "and BatchTopK 43% to 67%, Standard 5%."
+            "A linear probe finds all values with 0.99 and more but medium, 0.81, gradient and stripes, 0.87, which "
+            "no feature finds and few pushes show. Chosen on other samples among 77, at five points: Gated of 22 to "
+            "48 latents found 14% to 86% of values in both of two halvings, those of 24 most; JumpReLU 33% to 76%, "
+            "Matryoshka 38% to 76%, TopK and BatchTopK 43% to 67%, Standard 5%."
         ),
     ),
     Recipe(
@@ -78,8 +80,9 @@ RECIPES = (
             "A cell of this map is a pixel. A linear probe finds black and grey with 0.99, gradients with 0.88 and "
             "stripes with 0.69, which are no matter of one pixel; all colours with 0.98 and more but orange, 0.90. "
             "Shapes, of which no pixel holds more than a part, and sizes are left out. Pushed at every pixel, the "
-            "background takes the colour too, and the judge no longer sees the shape. Tried: the middle of the decoder "
-            "(33% of values, steering 39%), 16 x 16 cells behind it (9% to 18%), 16 to 96 latents, 1 to 6 active."
+            "background takes the colour too, and the judge no longer sees the shape. Tried: the middle of the "
+            "decoder (33% of values, steering 39%), 16 x 16 cells behind it (9% to 18%), 16 to 96 latents, 1 to 6 "
+            "active."
         ),
     ),
     Recipe(
@@ -116,12 +119,11 @@ RECIPES = (
         trials=(12, 24),
         strengths=(1, 2),
         note=(
-            "What the last attention to the caption writes: of eight points of the U-Net tried, the first at "
-            "which steering turns pictures. In the middle block it does not: with zeros for what that block "
-            "gives, 14 of 16 pictures keep their colour and all their shape, pushes of ten times the difference "
-            "between captions with and without a value change none, and single features find 10% to 33% of the "
-            "values. Steering was tried with strengths 1 and 2 only. Backgrounds and places are left out: a "
-            "linear probe finds none over 0.95."
+            "What the last attention to the caption writes: of eight points of the U-Net tried, the first at which "
+            "steering turns pictures. In the middle block it does not: with zeros for what that block gives, 14 of 16 "
+            "pictures keep their colour and all their shape, pushes of ten times the difference between captions with "
+            "and without a value change none, and single features find 10% to 33% of the values. Steering was tried "
+            "with strengths 1 and 2 only. Backgrounds and places are left out: a linear probe finds none over 0.95."
         ),
     ),
     Recipe(
@@ -142,11 +144,11 @@ RECIPES = (
         strengths=FINE,
         note=(
             "Pauses before, between and behind vowels have features of their own, so one feature finds vowels as a "
-            "whole and none all pauses; a linear probe tells the two apart with 1.00. Pitch, loudness and speaker "
-            "are left out: the probe finds none of them over 0.8. Chosen on other samples among 25 of three widths: "
-            "first parts of 2 or 3 latents, then of 8 or 9, five seeds of each (14% to 86% of values). What the "
-            "convolutions give, before any layer has heard what lies around a frame, shows all seven values in 24 "
-            "latents of TopK (100%, steering 92%)."
+            "whole and none all pauses; a linear probe tells the two apart with 1.00. Pitch, loudness and speaker are "
+            "left out: the probe finds none of them over 0.8. Chosen on other samples among 25 of three widths: first "
+            "parts of 2 or 3 latents, then of 8 or 9, five seeds of each (14% to 86% of values in both of two "
+            "halvings). What the convolutions give, before any layer has heard what lies around a frame, shows all "
+            "seven values in 24 latents of TopK (100%, steering 92%)."
         ),
     ),
     Recipe(
@@ -165,12 +167,12 @@ RECIPES = (
         strengths=(2, 4, 8, 12),
         note=(
             "What the second layer's attention to the caption writes. A linear probe finds every value here with "
-            "1.00. The other layers go on reading the caption, so instruments are turned only by strengths that "
-            "leave few notes in tune. Scales were tried on fewer melodies: the best features changed 10% to major "
-            "and 18% to minor, and in the first layer 10% and 36%, where those of instruments turned harps alone. "
-            "In the stream behind the third layer, tried with an earlier model, the probe found instruments and "
-            "notes with 0.96 and more, but single features of 48 to 96 latents, 4 to 10 active, 8% to 21% of "
-            "them, at an FVU of 0.36 to 0.49."
+            "1.00. The other layers go on reading the caption, so instruments are turned only by strengths that leave "
+            "few notes in tune. Scales were tried on fewer melodies: the best features changed 10% to major and 18% "
+            "to minor, and in the first layer 10% and 36%, where those of instruments turned harps alone. In the "
+            "stream behind the third layer, tried with an earlier model, the probe found instruments and notes with "
+            "0.96 and more, but single features of 48 to 96 latents, 4 to 10 active, 8% to 21% of them, at an FVU of "
+            "0.36 to 0.49."
         ),
     ),
     Recipe(
@@ -188,11 +190,13 @@ RECIPES = (
         steered=("number", "tense", "topic"),
         at={"pos": -1},
         note=(
-            "A linear probe finds every value with 0.99 and more; single features miss the roles of few words "
-            "that lead to different continuations (who and that, adverbs, pronouns), which have a feature for "
-            "each word, and the number of the verb that comes. Tried: blocks 1 and 2, 24 to 64 latents, 3 to 16 "
-            "active, TopK, BatchTopK, Matryoshka and other seeds, which found 39% to 70% of values on samples "
-            "that are not those measured here."
+            "A linear probe finds every value with 0.99 and more; single features miss the roles of few words that "
+            "lead to different continuations (who and that, adverbs, pronouns), which have a feature for each word, "
+            "and the number of the verb that comes. Tried: blocks 1 and 2, 24 to 64 latents, 3 to 16 active, TopK, "
+            "BatchTopK, Matryoshka and other seeds, which found 39% to 70% of values on samples that are not those "
+            "measured here. Gated of 24 to 40 latents found 48% to 74% of values there (in both of two halvings), "
+            "behind block 0 22% to 43%, in what the second MLP writes 48% to 57%, and behind the last norm 43% to "
+            "57%."
         ),
     ),
     Recipe(
@@ -210,9 +214,10 @@ RECIPES = (
         steered=("number", "tense", "topic"),
         at={"pos": -1},
         note=(
-            "A linear probe finds every value with 0.97 and more; single features find roles by word, not as a "
-            "whole. Tried: blocks 0 and 1, 24 to 48 latents, 3 to 8 active, TopK, BatchTopK, Matryoshka: 22% to "
-            "48% of values, on samples that are not those measured here."
+            "A linear probe finds every value with 0.97 and more; single features find roles by word, not as a whole. "
+            "Tried: blocks 0 and 1, 24 to 48 latents, 3 to 8 active, TopK, BatchTopK, Matryoshka: 22% to 48% of "
+            "values, on samples that are not those measured here; Gated of 24 to 40 latents there, in what the second "
+            "mixer writes and behind the last norm: 22% to 39%."
         ),
     ),
 )
