@@ -271,7 +271,8 @@ ENTRIES = (
             "two dense layers in front 77%, 21%, and small objects counted as much as large ones 79%, 23%. Such "
             "counting without those layers, in batches of 64: 76%, 37%; with a learning rate of 0.01 75%, 42%; with "
             "absolute differences for squares 84%, 26%; at that rate with these for the last 40% and the "
-            "discriminator for the last 30% of 120 s, 76%, 37%."
+            "discriminator for the last 30% of 120 s, 76%, 37%. The last kind for 12,000 steps, these shares 50% and "
+            "15%, came to 74.8%, 64% on 4,096 latents: better shapes, but short too, and not what ships."
         ),
     ),
 )
