@@ -14,7 +14,10 @@ import transformers
 from IPython.display import Audio
 
 import anylens
+from anylens.harvest import Batches, InMemory, collect
+from anylens.sae import Settings, make, train
 from anylens.sae.truth import find_factors
+from anylens.zoo.feeding import Samples
 from anylens.zoo.worlds import vowels
 
 transformers.logging.set_verbosity_error()
@@ -191,12 +194,17 @@ assert turned["1", -1] < 0.05
 # ## What is silence?
 #
 # Silence is of two kinds here: around all vowels, where nothing is to be written, and between two, where a long one is
-# a comma. A sparse autoencoder ships for the encoder's last layer. Which of its features fire where? Each is chosen on
+# a comma. Train a sparse autoencoder on what leaves the encoder's last layer. (One ships, but it was chosen to have a
+# feature for vowels as a whole, and tells the silences apart less well.) Which features fire where? Each is chosen on
 # one half of the sounds and scored on the other; the control has shuffled labels.
 
 # %%
 point = "encoder.blocks.2.hook_resid_post"
-sae = anylens.load_sae(f"zoo:vowels-whisper/{point}")
+many = Samples("vowels-whisper", 400, batch=64, seed=1)
+rows = collect(lens, many, points=point)[point].values  # of every 20 ms
+batches = Batches(InMemory(rows), 512, epochs=None)
+settings = Settings(steps=800, lr=5e-3, dead_after=20 * 512)
+sae = train(make("matryoshka", 64, 32, k=4, widths=[10, 32]), batches, settings, progress=False)
 acts = f"{point}.sae.hook_acts"
 start = torch.full((48, 1), lens.model.config.decoder_start_token_id)
 _, cache = lens.splice({point: sae}).run_with_cache(sounds, decoder_input_ids=start, points=acts)
