@@ -170,11 +170,20 @@ def _could_be_stages(stream: Stream) -> bool:
 
 
 def _made_up_of(stream: Stream, found: list[Stream]) -> bool:
-    """Whether the adds of a stream are those of others, whose blocks add more than once each."""
+    """Whether the adds of a stream are those of others, whose blocks add more than once each.
+
+    Parts make up fewer blocks than they are, stages are made up of more.
+    """
     adds = {one.op.number for block in stream.blocks for one in block.sums}
     own = {one.op.number for other in found for block in other.blocks for one in block.sums}
     apart = [other for other in found if _overlap(stream, other)]
-    return adds <= own and all(len(block.sums) > 1 for other in apart for block in other.blocks)
+    blocks = [block for other in apart for block in other.blocks]
+    finer = len(blocks) > sum(bool(block.sums) for block in stream.blocks)
+    return (
+        adds <= own
+        and all(len(block.sums) > 1 for block in blocks)
+        and (finer or not _could_be_stages(stream))
+    )
 
 
 def _prefers_inner(outer: Stream, inner: Stream) -> bool:

@@ -183,6 +183,12 @@ def of_all(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+# Take of a tensor what kind it is, and none of its content; those that end in `_as` do so with their second operand.
+_ASKS_SHAPE = frozenset(
+    """zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty new_full""".split()
+)
+
+
 class Sightings(TorchFunctionMode):
     """Looks out for given contents among the tensors that operations take.
 
@@ -235,7 +241,8 @@ class Sightings(TorchFunctionMode):
             return func(*args, **kwargs)
         before = self.found["before"]
         if self.wanted and name not in ("clone", "detach", "copy"):
-            for _, tensor in leaves((args, kwargs)):
+            read = args[:1] if name.endswith("_as") else () if name in _ASKS_SHAPE else (args, kwargs)
+            for _, tensor in leaves(read):
                 self.look(tensor)
         result = func(*args, **kwargs)
         mine = [tensor for _, tensor in leaves(result) if not batched(tensor)]
