@@ -54,7 +54,7 @@ def find_rounds(trace: Trace, taken: list[range]) -> Iterator[list[Round]]:
     ]
     for run in _runs(trace, adds):
         for rounds in _cut(run):
-            yield from _held_together(trace, rounds)
+            yield from (held for held in _held_together(trace, rounds) if len(held) > 1 or len(held[0]) > 1)
 
 
 def _residual(trace: Trace, op: Op) -> Iterator[Add]:
@@ -114,8 +114,13 @@ def _cut(run: list[Add]) -> Iterator[list[Round]]:
     repeated = list(_stretches([add.kind for add in run]))
     yield from ([run[n : n + period] for n in range(start, end, period)] for start, end, period in repeated)
     held = [common(add.paths) for add in run]
-    if not repeated and (common(held)[-1:].isdigit() or all(path[-1:].isdigit() for path in held)):
+    if not repeated and (_numbered(common(held)) or all(_numbered(path) for path in held)):
         yield [run]
+
+
+def _numbered(path: str) -> bool:
+    """Whether a path is that of an entry of a list."""
+    return path.rpartition(".")[2].isdigit()
 
 
 def _by_number(run: list[Add]) -> list[Round]:
@@ -127,7 +132,8 @@ def _by_number(run: list[Add]) -> list[Round]:
     alike = [
         rounds for rounds in found if any(_kinds(one) == _kinds(other) for one, other in pairwise(rounds))
     ]
-    return alike[-1] if alike else found[0] if len(found[0]) > 1 else []
+    listed = all(any(word.isdigit() for word in path.split(".")) for add in run for path in add.paths)
+    return alike[-1] if alike else found[0] if listed and len(found[0]) > 1 else []
 
 
 def _at_level(run: Round, level: int) -> list[Round]:
