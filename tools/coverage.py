@@ -128,10 +128,22 @@ def child(folder: str, name: str, full: bool, limit: float, pipe: Any) -> None:
     pipe.send(row)
 
 
+def warm(names: Iterable[str]) -> None:
+    """Build the first model of each library, so that what that imports is there already in the forked processes."""
+    import specimens
+
+    torch.set_num_threads(1)
+    firsts = {name.partition("/")[0]: name for name in reversed(list(names))}
+    for name in firsts.values():
+        with suppress(Exception):
+            specimens.build(name)
+
+
 def measure(folder: str, names: Iterable[str], *, jobs: int, limit: float, full: bool) -> Iterable[Row]:
     """Yield a row for each name, `jobs` at a time; a model that hangs is left after ten times its limit."""
     context = multiprocessing.get_context("fork")
     todo = list(names)
+    warm(todo)
     running: dict[str, Any] = {}
     while todo or running:
         while todo and len(running) < jobs:

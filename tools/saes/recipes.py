@@ -117,7 +117,7 @@ RECIPES = (
         steered=("colour", "shape"),
         held_out=192,
         trials=(12, 24),
-        strengths=(1, 2),
+        strengths=(1, 2, 3, 4, 6),
         note=(
             "What the last attention to the caption writes: of eight points of the U-Net tried, the first at which "
             "steering turns pictures. In the middle block it does not: with zeros for what that block gives, 14 of 16 "
