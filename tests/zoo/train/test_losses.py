@@ -78,6 +78,14 @@ def test_each_player_of_the_gan_descends_its_own_loss():
         assert torch.allclose(one, other, atol=1e-6)
 
 
+def test_a_small_object_counts_as_much_as_a_large_one():
+    ink = torch.zeros(2, 32, 32)
+    ink[0, 15:17, 15:17], ink[1, 4:28, 4:28] = 1, 1
+    more = shapes_gan.weights_of(ink) - 1
+    assert more[0, 0, 14, 14] > more[1, 0, 14, 14] > more[1, 0, 0, 0] == 0  # the pixels around count too
+    assert torch.allclose(more.mean((1, 2, 3)), torch.tensor(shapes_gan.OBJECT))
+
+
 def test_clip_starts_from_the_classifiers_embeddings():
     from transformers import CLIPModel
 
