@@ -263,17 +263,6 @@ ENTRIES = (
         measure="shapes_gan",
         targets=(Target(score="recognised", at_least=0.8, unit="%"), Target(score="absent", at_most=0)),
         light=500,
-        shortfall=(
-            "large objects have their shapes, small ones are blobs: the judge sees the colour that a latent asks for "
-            "in 95% of pictures, the shape in 51%. The judge is no limit: it is sure of 99.6% of the world's own "
-            "pictures. Tried without the discriminator, for 100 to 110 s of a core, on 2,048 latents (recognised, "
-            "shapes as asked): squares alone 76%, 35%; twice the width 75%, 24%; a stage more at 32 x 32 71%, 23%; "
-            "two dense layers in front 77%, 21%, and small objects counted as much as large ones 79%, 23%. Such "
-            "counting without those layers, in batches of 64: 76%, 37%; with a learning rate of 0.01 75%, 42%; with "
-            "absolute differences for squares 84%, 26%; at that rate with these for the last 40% and the "
-            "discriminator for the last 30% of 120 s, 76%, 37%. The last kind for 12,000 steps, these shares 50% and "
-            "15%, came to 74.8%, 64% on 4,096 latents: better shapes, but short too, and not what ships."
-        ),
     ),
 )
 

@@ -2,10 +2,10 @@
 
 Run `python -m anylens.zoo.train.shapes_gan`; it takes about 20 minutes on one core. Latents ask for pictures of the
 world, as `anylens.zoo.feeding.latents` says, and the generator is led by both: its pictures are to be the ones asked
-for, pixel by pixel, and to pass for real ones. First it descends the squares of differences, which soon puts objects in
-their places but leaves edges soft; then their absolute values, which makes edges sharp; at last the discriminator
-joins. Source: Isola et al., "Image-to-image translation with conditional adversarial networks", 2017
-(arXiv:1611.07004).
+for, pixel by pixel, and to pass for real ones. First, briefly, it descends the squares of differences, which soon puts
+objects in their places but leaves edges soft; then their absolute values, which makes edges sharp; for the last tenth
+the discriminator joins, with a small say: with a larger one, for longer, fewer pictures are recognised. Source: Isola
+et al., "Image-to-image translation with conditional adversarial networks", 2017 (arXiv:1611.07004).
 """
 
 from __future__ import annotations
@@ -44,11 +44,14 @@ SQUARES, ABSOLUTE = 50.0, 15.0
 OBJECT = 0.25
 """How much more the object counts in these means, as a share of the picture: small objects as much as large ones."""
 
-ROUGH = 0.5
+ROUGH = 0.1
 """Of the steps, the first ones, in which squares are descended."""
 
-ALONE = 0.85
+ALONE = 0.9
 """Of the steps, the first ones, which the generator takes without a discriminator."""
+
+SEEN = 0.3
+"""What the discriminator's word counts beside them."""
 
 BLUR = 0.1
 """Standard deviation of the noise through which the discriminator sees pictures, lest it look at the world's own."""
@@ -71,7 +74,7 @@ def train(plan: Plan) -> Trained:
         if step < ALONE * plan.steps:
             return loss
         others = pictures[torch.randint(PICTURES, (BATCH,))]
-        both: Tensor = loss + loss_of(model.discriminator, noisy(others), noisy(made))
+        both: Tensor = loss + SEEN * loss_of(model.discriminator, noisy(others), noisy(made))
         return both
 
     outcome = fit(model, loss_at, plan)
