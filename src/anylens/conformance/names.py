@@ -82,14 +82,11 @@ def _around(point: Point, base: str, block: BlockRecord) -> bool:
 
     Of a block that is no module, what its caller computes is its own, and its ends are whatever hands the stream on.
     """
-    end = point.name.removeprefix(f"{base}.") in (
-        "hook_resid_pre",
-        "hook_resid_post",
-        "hook_normalized_resid_post",
-    )
+    name, inside = point.name.removeprefix(f"{base}."), _inside(block.path, point.tap.path)
+    end = name in ("hook_resid_pre", "hook_resid_post")
     if block.parts is not None:
-        return end or _inside(block.path, point.tap.path)
-    return end and _inside(block.path, point.tap.path)
+        return end or name == "hook_normalized_resid_post" or inside
+    return end and inside
 
 
 def _strays(subject: Subject, block: str) -> set[str]:
