@@ -320,3 +320,103 @@ class Windows(nn.Module):
 def test_rows_and_columns_are_no_windows_though_a_window_has_as_many_cells():
     lens = lens_on(nn.Sequential(Windows(), Windows()), torch.randn(2, 4, 4, 8))
     assert lens.anatomy.streams[0].axes == ("batch", "height", "width", "d_model")
+
+
+class Gated(nn.Module):
+    """Weighs its stream, and what it adds, by numbers that it computes from a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Parameter(torch.randn(8))
+        self.mix = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+
+    def forward(self, x):
+        beta = torch.sigmoid(self.gate)
+        return torch.sqrt(1 - beta**2) * x + beta * self.mix(x)
+
+
+def test_a_stream_scaled_by_what_is_computed_from_a_parameter_shows_what_is_carried_on():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList(Gated() for _ in range(2))
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = block(x)
+            return x
+
+    lens = lens_on(Model(), torch.randn(2, 5, 8))
+    assert {f"blocks.{n}.hook_resid_carried" for n in range(2)} <= set(lens.points.canonical)
+
+
+class Adapted(nn.Module):
+    """A block that also gives out a map of its own output, as those of a control net do."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
+        self.shown = nn.Linear(8, 8)
+
+    def forward(self, x):
+        x = x + self.down(self.up(self.norm(x)).relu())
+        return x, self.shown(x)
+
+
+def test_an_edit_of_a_blocks_output_reaches_what_the_block_itself_makes_of_it():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList(Adapted() for _ in range(2))
+
+        def forward(self, x):
+            shown = []
+            for block in self.blocks:
+                x, one = block(x)
+                shown.append(one)
+            return torch.stack(shown)
+
+    x = torch.randn(2, 5, 8)
+    lens = lens_on(Model(), x)
+    plain, edited = (
+        lens.model(x),
+        lens.run_with_hooks(x, hooks={"blocks.1.hook_resid_post": anylens.add(1.0)}),
+    )
+    moved = lens.model.blocks[1].shown.weight.sum(1)
+    assert torch.equal(plain[0], edited[0])
+    assert torch.allclose(edited[1], plain[1] + moved, atol=1e-5)
+
+
+class Positioned(nn.Module):
+    """A block that adds positions anew, which are made once outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x, places):
+        x = x + places
+        return x + self.down(self.up(self.norm(x)).relu())
+
+
+def test_what_a_block_takes_from_outside_and_adds_is_edited_in_that_block_alone():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.places = nn.Linear(8, 8)
+            self.blocks = nn.ModuleList(Positioned() for _ in range(2))
+
+        def forward(self, x):
+            places = self.places(torch.ones_like(x))
+            for block in self.blocks:
+                x = block(x, places)
+            return x
+
+    x = torch.randn(2, 5, 8)
+    lens = lens_on(Model(), x)
+    (name,) = [one for one in lens.points.canonical if one.startswith("blocks.1.hook_mixer_out")]
+    with lens.hooks({name: anylens.add(1.0)}):
+        _, cache = lens.run_with_cache(x, points=["blocks.0.hook_resid_post", "blocks.1.hook_resid_mid"])
+    _, plain = lens.run_with_cache(x, points=["blocks.0.hook_resid_post", "blocks.1.hook_resid_mid"])
+    assert torch.equal(cache["blocks.0.hook_resid_post"], plain["blocks.0.hook_resid_post"])
+    assert torch.allclose(cache["blocks.1.hook_resid_mid"], plain["blocks.1.hook_resid_mid"] + 1)

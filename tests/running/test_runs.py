@@ -177,6 +177,34 @@ def test_an_edit_of_what_was_changed_in_place_is_seen():
         assert torch.allclose(out, model(x) + 1)
 
 
+class WritesInPlace(nn.Module):
+    """Writes part of a value by a statement, and adds to the rest of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.map(x) * 2
+        y[:, 1:3] = x[:, :2]
+        y[:, 3:].add_(x[:, 3:])
+        return y
+
+
+def test_an_edit_of_what_is_about_to_be_changed_in_place_ends_in_the_value_itself():
+    x = torch.randn(2, 4)
+    model = WritesInPlace().eval()
+    lens = anylens.attach(model, x)
+    plain = model.map(x) * 2
+    with torch.no_grad():
+        out = lens.run_with_hooks(x, hooks={"op.setitem.0.hook_in": anylens.add(1.0)})
+        assert torch.allclose(
+            out, torch.cat([plain[:, :1] + 1, x[:, :2], plain[:, 3:] + 1 + x[:, 3:]], dim=1)
+        )
+        out = lens.run_with_hooks(x, hooks={"op.add.0.hook_in": anylens.add(1.0)})
+        assert torch.allclose(out, torch.cat([plain[:, :1], x[:, :2], plain[:, 3:] + 1 + x[:, 3:]], dim=1))
+
+
 class AddsInPlace(nn.Module):
     """A block that adds to its stream in place, by a statement."""
 

@@ -10,7 +10,7 @@ from anylens.anatomy.norms import is_norm, norms_reading
 from anylens.anatomy.paths import Step, blends_copies
 from anylens.anatomy.routing import add_routing
 from anylens.anatomy.streams import Block, Sum, Write
-from anylens.anatomy.taps import added_tap, module_tap
+from anylens.anatomy.taps import added_tap, module_tap, read_within
 from anylens.anatomy.trace import Call, Trace
 from anylens.core.axes import Axes
 
@@ -44,7 +44,8 @@ def _add_stream(draft: Draft, base: str, block: Block, axes: Axes) -> None:
         draft.value(f"{base}.hook_resid_pre", entered, axes, given)
     if left is None:
         return
-    out = None if block.ends else module_tap(draft.trace, call, "out", block.leave)
+    used = left != entered and not block.ends and read_within(draft.trace, left, call)  # an adapter, say
+    out = None if block.ends or used else module_tap(draft.trace, call, "out", block.leave)
     if block.post_norms and _ends_with_norm(block):
         draft.value(f"{base}.hook_normalized_resid_post", left, axes, out)
         draft.value(f"{base}.hook_resid_post", block.sums[-1].after, axes)
@@ -87,7 +88,15 @@ def _add_carried(draft: Draft, base: str, block: Block, axes: Axes) -> None:
 
 def _scales(trace: Trace, step: Step) -> bool:
     others = [value for value in step.op.inputs if value != step.source]
-    return step.op.function in ("mul", "div") and all(trace.values[value].parameter for value in others)
+    return step.op.function in ("mul", "div") and all(_of_parameters(trace, value) for value in others)
+
+
+def _of_parameters(trace: Trace, value: int) -> bool:
+    """Whether a value is a parameter, or computed from parameters alone."""
+    op = trace.maker(value)
+    if op is None:
+        return bool(trace.values[value].parameter)
+    return all(_of_parameters(trace, one) for one in op.inputs)
 
 
 def _write_names(block: Block) -> list[tuple[tuple[Sum, Write], str]]:
@@ -108,7 +117,7 @@ def _add_write(draft: Draft, base: str, block: Block, which: tuple[Sum, Write, s
     if one.scaled:  # what is added exists nowhere: it is scaled in the very operation that adds it
         draft.lack(name, f"{one.scaled}, so that no tensor holds exactly what is added")
     else:
-        draft.value(name, write.value, axes, added_tap(draft.trace, one.op, write.value))
+        draft.value(name, write.value, axes, added_tap(draft.trace, one.op, write.value, block.call))
     if write.attention:
         batch = None
         if block.entered is not None and "batch" in axes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from anylens.core.tree import leaves
+from anylens.core.tree import leaves, replace
 
 _OPERATORS = frozenset("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split())
 
@@ -54,3 +54,30 @@ def perform(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         changed = operands[:1]
     outputs = unique([tensor for _, tensor in leaves(result)] + changed)
     return Performed(operands, result, outputs, changed)
+
+
+def written_back(done: Performed, before: list[torch.Tensor]) -> Performed:
+    """Return what a function did as if it had changed these operands in place, and not what was given instead of them.
+
+    The model goes on with its own tensor: what was edited on the way into `x[:, 0] = y` has to end in that `x`.
+    """
+    changed = {id(tensor) for tensor in done.changed}
+    own = {
+        id(now): old
+        for now, old in zip(done.operands, before, strict=True)
+        if now is not old and id(now) in changed
+    }
+    if not own:
+        return done
+    for now in done.changed:
+        if id(now) in own:
+            own[id(now)].copy_(now)
+    result = done.result
+    for key, tensor in list(leaves(result)):
+        if id(tensor) in own:
+            result = replace(result, key, own[id(tensor)])
+
+    def owned(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [own.get(id(tensor), tensor) for tensor in tensors]
+
+    return Performed(owned(done.operands), result, owned(done.outputs), owned(done.changed))

@@ -86,8 +86,20 @@ def tap_for(trace: Trace, value: int) -> Tap | None:
     return None
 
 
-def added_tap(trace: Trace, add: Op, value: int) -> Tap | None:
-    """Return the tap of what is added: like `tap_for`, but behind any dropout between the value and the add."""
+def read_within(trace: Trace, value: int, call: Call) -> bool:
+    """Whether a call that gives a value out reads it itself, so that a write behind the call comes too late."""
+    readers = [op for op in trace.readers.get(value, ()) if value not in op.outputs]
+    return any(trace.inside(op, call) for op in readers)
+
+
+def added_tap(trace: Trace, add: Op, value: int, block: Call) -> Tap | None:
+    """Return the tap of what a block adds: like `tap_for`, but behind any dropout between the value and the add.
+
+    What is made outside the block, such as positions that each block adds anew, is reached at the add alone.
+    """
+    maker = trace.maker(value)
+    if maker is not None and maker.number < block.begin and value in add.inputs:
+        return op_tap(trace, Operand(add, "in", add.inputs.index(value)))
     tap = tap_for(trace, value)
     dropouts = [
         op

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from anylens.anatomy.points import Point
+from anylens.anatomy.vocabulary import ADDS
 from anylens.conformance.compare import differences, through
 from anylens.conformance.deadends import plain_edit, why_dead
 from anylens.conformance.report import Tally
@@ -50,6 +51,7 @@ def arrive_once(subject: Subject, tally: Tally, sweep: Sweep) -> None:
         tally.expect(
             point.name.rpartition(".")[2] in AT_THE_PRODUCT
             or not done.landed["before"]
+            or _added_from_outside(point)
             or _all_alike(subject.values.get(point.name)),
             point.name,
             "something in the model goes on with the value before the edit",
@@ -58,6 +60,13 @@ def arrive_once(subject: Subject, tally: Tally, sweep: Sweep) -> None:
             tally.expect(
                 done.landed["once"] > 0, point.name, "nothing in the model computes with the edited value"
             )
+
+
+def _added_from_outside(point: Point) -> bool:
+    """Whether a point is what a block takes from another module and adds: others go on with that as it was."""
+    tap, reader = point.tap, point.reader
+    added = tap.rule is not None and tap.side == "in" and tap.rule.function in ADDS
+    return added and reader is not None and not f"{reader.path}.".startswith(f"{tap.path}.")
 
 
 def _all_alike(value: torch.Tensor | None) -> bool:

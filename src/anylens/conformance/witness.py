@@ -52,12 +52,13 @@ class Witness(TorchFunctionMode):
     def watching(self) -> Iterator["Witness"]:
         """Put the hooks on and the mode in force, and take both away again.
 
-        What a hook of the model's own does before a module's forward, as a weight norm does, is its caller's.
+        What a hook of the model's own does around a module's forward is its caller's: a weight norm before it, or one
+        behind it that keeps what the module gave, which it should find changed.
         """
         handles: list[Any] = []
         for module in self.modules:
             handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
-            handles.append(module.register_forward_hook(self._leave, with_kwargs=True))
+            handles.append(module.register_forward_hook(self._leave, with_kwargs=True, prepend=True))
         try:
             with self:
                 yield self
@@ -117,13 +118,18 @@ class Witness(TorchFunctionMode):
             return func(*args, **kwargs)
         what = f"{name}.{counts[name]}"
         operands = [tensor for _, tensor in leaves((args, kwargs))]
-        versions = [_version(tensor) for tensor in operands]
         given = self._visit(
             (args, kwargs), lambda _, index: (path, call, what, "in", index), [()] * len(operands)
         )
+        taken = [tensor for _, tensor in leaves(given)]
+        versions = [_version(tensor) for tensor in operands], [_version(tensor) for tensor in taken]
         result = func(*given[0], **given[1])
+        for own, other, before in zip(operands, taken, versions[1], strict=True):
+            if own is not other and _version(other) != before:  # the model goes on with its own
+                own.copy_(other)
+                result = _with_own(result, other, own)
         held = [tensor for _, tensor in leaves(result)]
-        mutated = [t for t, before in zip(operands, versions, strict=True) if _version(t) != before]
+        mutated = [t for t, before in zip(operands, versions[0], strict=True) if _version(t) != before]
         if held or mutated:
             counts[name] += 1
         place, touched = (lambda _, index: (path, call, what, "out", index)), {id(t) for t in mutated}
@@ -139,6 +145,13 @@ class Witness(TorchFunctionMode):
             self.seen[here] = tensor.detach().clone()
             if self.change is not None:
                 tensor.copy_(self.change(tensor))
+
+
+def _with_own(result: Any, other: torch.Tensor, own: torch.Tensor) -> Any:
+    for key, tensor in list(leaves(result)):
+        if tensor is other:
+            result = replace(result, key, own)
+    return result
 
 
 def _in_its_place(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from anylens.anatomy.labels import Labeller
-from anylens.anatomy.perform import perform
+from anylens.anatomy.perform import perform, written_back
 from anylens.anatomy.points import Rule
 from anylens.anatomy.vocabulary import SILENT
 from anylens.anatomy.watch import name_of
@@ -170,12 +170,15 @@ class Scopes(TorchFunctionMode):
     ) -> Any:
         """Run one operation with its sites: what enters, what is inside, what leaves."""
         func, name, labels = op
+        before = [tensor for _, tensor in leaves(given)]
         for site in (site for site in sites if site.tap.side == "in"):
             key, tensor = list(leaves(given))[int(str(site.tap.slot))]
             new = site.visit(tensor)
             given = given if new is None else replace(given, key, new)
         inside = [site for site in sites if site.tap.side == "inside"]
         done = perform(self.stand_in(frame, name, inside) if inside else func, *given)
+        if done.changed:
+            done = written_back(done, before)
         result = done.result
         outputs = done.outputs
         changed = {id(tensor) for tensor in done.changed}
