@@ -159,3 +159,58 @@ def test_a_patch_along_directions_of_a_map_goes_by_channels():
 def test_directions_that_do_not_serve_are_refused(made, along, error, says):
     with pytest.raises(error, match=says):
         patched(made, along)
+
+
+def test_a_mask_over_several_axes_selects_another_place_in_each_sample(made):
+    example, lens = made
+    mask = torch.rand(2, 5, generator=torch.Generator().manual_seed(0)) > 0.5
+    assert 0 < mask.sum() < 10
+    hooks = {POST: anylens.add(1.0).within(mask, "batch", "pos")}
+    assert torch.equal(got(lens, example, hooks), got(lens, example) + mask[..., None])
+    turned = {POST: anylens.add(1.0).within(mask.T, "pos", "batch")}
+    assert torch.equal(got(lens, example, turned), got(lens, example, hooks))
+    any_row = {POST: anylens.add(1.0).within(mask[:1], "batch", "pos")}
+    assert torch.equal(got(lens, example, any_row), got(lens, example) + mask[:1, :, None])
+
+
+def test_a_mask_goes_with_indices_with_patches_and_with_another_mask(made):
+    example, lens = made
+    mask = torch.zeros(2, 5, dtype=torch.bool)
+    mask[0, 1:3] = mask[1, 4] = True
+    plain = got(lens, example)
+    narrowed = anylens.add(1.0).on(pos=slice(2, None)).within(mask, "batch", "pos")
+    wanted = plain.clone()
+    wanted[0, 2] += 1
+    wanted[1, 4] += 1
+    assert torch.equal(got(lens, example, {POST: narrowed}), wanted)
+    other = torch.randn(plain.shape)
+    patched = anylens.patch_from(other).within(mask, "batch", "pos")
+    assert torch.equal(got(lens, example, {POST: patched}), torch.where(mask[..., None], other, plain))
+    one = narrowed.within(torch.tensor([True, False]), "batch")
+    wanted[1, 4] = plain[1, 4]
+    assert torch.equal(got(lens, example, {POST: one}), wanted)
+    assert repr(one) == "add.on(pos=slice(2, None, None)).within(batch pos).within(batch)"
+
+
+@pytest.mark.parametrize(
+    ("mask", "axes", "says"),
+    [
+        (torch.ones(2, 5), ("batch", "pos"), "a mask of booleans"),
+        (torch.ones(2, 5) > 0, ("batch",), "a mask of booleans"),
+        (torch.ones(2, 5) > 0, ("batch", "batch"), "a mask of booleans"),
+        ([[True]], ("batch", "pos"), "list"),
+        (torch.ones(2, 4) > 0, ("batch", "pos"), "A mask of 4 does not fit axis 'pos'"),
+        (torch.ones(2, 5) > 0, ("batch", "height"), "no axis 'height'"),
+    ],
+)
+def test_what_is_no_mask_of_the_axes_is_refused(made, mask, axes, says):
+    example, lens = made
+    with pytest.raises(AxisError, match=says):
+        lens.run_with_hooks(example, hooks={POST: anylens.add(1.0).within(mask, *axes)})
+
+
+def got(lens, example, hooks=None):
+    """What the point has."""
+    with lens.hooks(hooks or {}):
+        _, cache = lens.run_with_cache(example, points=POST)
+    return cache[POST]

@@ -20,6 +20,7 @@ from anylens.features.kinds import Behind
 from anylens.features.survey import Wanted, behind
 from anylens.harvest.job import samples_of
 from anylens.lens import Lens
+from anylens.running.regions import Region
 from anylens.sae.base import Sae
 from anylens.sae.logs import LOG
 from anylens.sae.metrics import quality
@@ -45,11 +46,11 @@ class Pushing:
     pushed: Success
     other: int
 
-    def trials(self, look: Shown, given: Any, known: Behind) -> list[Trial]:
-        """Run one input all three ways."""
+    def trials(self, look: Shown, given: Any, known: Behind, region: Region | None) -> list[Trial]:
+        """Run one input all three ways, pushed in a region if there is one."""
         sides = [look.made(self.task, given)]
         for feature in (self.pushed.feature, self.other):
-            with self.task.lens.hooks(self.steering.hooks(feature, self.pushed.strength)):
+            with self.task.lens.hooks(self.steering.hooks(feature, self.pushed.strength, region)):
                 sides.append(look.made(self.task, given))
         return [Trial(*one) for one in zip(look.given(self.task, given, known), *sides, strict=True)]
 
@@ -135,7 +136,13 @@ def shown(modality: Modality, pushing: Pushing) -> list[Trial]:
             .tolist()
         )
         if rows:
-            found += pushing.trials(modality.shown, picked(whole, rows), known_of(inputs, number, rows))
+            region = task.region(inputs, number)
+            found += pushing.trials(
+                modality.shown,
+                picked(whole, rows),
+                known_of(inputs, number, rows),
+                region.of_rows(rows) if region else None,
+            )
     return found
 
 

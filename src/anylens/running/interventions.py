@@ -11,6 +11,7 @@ from anylens.core.axes import feature_axis
 from anylens.core.errors import AxisError, DtypeError, EditError, ShapeError
 from anylens.running.actions import At
 from anylens.running.choice import Choice, Chooser, for_edits
+from anylens.running.regions import Region, inside, region_of
 
 EVERY = Chooser()
 Index = int | slice | Iterable[int] | torch.Tensor
@@ -18,12 +19,16 @@ Index = int | slice | Iterable[int] | torch.Tensor
 
 @dataclass(frozen=True)
 class Intervention:
-    """What becomes of a value: `change` takes the part that `where` selects, and gives its new content."""
+    """What becomes of a value: `change` takes the part that `where` selects, and gives its new content.
+
+    Of that, only what lies in all `regions` is changed.
+    """
 
     name: str
     change: Callable[[torch.Tensor, At], torch.Tensor | float]
     where: Mapping[str, Index] = field(default_factory=dict)
     steps: Chooser = EVERY
+    regions: tuple[Region, ...] = ()
 
     def on(self, *, steps: Choice = None, **axes: Index) -> Self:
         """Narrow to an index, a slice, a list of indices or a mask of named axes, and to steps of the run.
@@ -37,6 +42,15 @@ class Intervention:
         where = {**self.where, **{axis: index_of(axis, index) for axis, index in axes.items()}}
         chosen = self.steps if steps is None else for_edits(steps)
         return dataclasses.replace(self, where=where, steps=chosen)
+
+    def within(self, mask: torch.Tensor, *axes: str) -> Self:
+        """Narrow to where a mask over several axes is True: to another place in each sample, say.
+
+        `add(v).within(mask, "batch", "height", "width")` of a mask `[batch, height, width]`. A size of 1 is for all.
+
+        Raises AxisError if it is no mask of as many axes; when it runs, if the point lacks one or has another size.
+        """
+        return dataclasses.replace(self, regions=(*self.regions, region_of(mask, axes)))
 
     def __call__(self, value: torch.Tensor, at: At) -> torch.Tensor | None:
         """Return the value with the selected part changed, or None at a step that is not meant."""
@@ -52,12 +66,14 @@ class Intervention:
                 f"{self.name} at {at.name} does not fit the selected part, {list(part.shape)} of "
                 f"{' '.join(at.axes)}: {error}."
             ) from error
-        return value.index_put(index, fitted) if self.where else fitted.clone()
+        new = value.index_put(index, fitted) if self.where else fitted.clone()
+        return inside(self.regions, new, value, at)
 
     def __repr__(self) -> str:
         where = {**self.where, **({} if self.steps == EVERY else {"steps": self.steps.choice})}
         narrowed = ", ".join(f"{axis}={index!r}" for axis, index in where.items())
-        return f"{self.name}.on({narrowed})" if narrowed else self.name
+        within = "".join(f".within({' '.join(one.axes)})" for one in self.regions)
+        return (f"{self.name}.on({narrowed})" if narrowed else self.name) + within
 
 
 def index_of(axis: str, index: Index) -> Index:
@@ -182,7 +198,8 @@ class _Patch(Intervention):
         if self.span is not None:
             other = value + _within(self.span, other - value, at)
         index = select(self.where, value, at)
-        return value.index_put(index, other[index]) if self.where else other.clone()
+        new = value.index_put(index, other[index]) if self.where else other.clone()
+        return inside(self.regions, new, value, at)
 
     __repr__ = Intervention.__repr__
 

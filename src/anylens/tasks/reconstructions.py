@@ -5,10 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anylens.running.regions import Region, region_of
 from anylens.tasks.task import Factors, Task, index_of
 from anylens.zoo.measure.judge import judged
-
-ALONE = 0.9  # of a pixel's area
 
 
 def seen(pixels: Tensor, values: Any) -> Factors:
@@ -21,12 +20,17 @@ def seen(pixels: Tensor, values: Any) -> Factors:
 
 
 class Reconstructions(Task):
-    """Gives a picture back; its maps have a cell for each pixel."""
+    """Gives a picture back, steered where its object is; the map that is steered has a cell for each pixel."""
 
     def truth(self, inputs: Any, number: int) -> Factors:
-        """Return what lies under each pixel, where it is almost one thing alone."""
-        found: Factors = inputs.truth(number).positions(patch=1, least=ALONE)
+        """Return what the pictures show."""
+        found: Factors = inputs.truth(number).factors
         return found
+
+    def region(self, trials: Any, number: int) -> Region:
+        """Return the pixels of the objects."""
+        objects = trials.truth(number).positions(patch=1)["colour"] >= 0
+        return region_of(objects, ("batch", "height", "width"))
 
     @torch.no_grad()
     def shown(self, given: Any) -> Factors:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from anylens.lens import Lens
 from anylens.running.interventions import Intervention
+from anylens.running.regions import Region
 from anylens.sae.base import Sae
 from anylens.sae.steering import steer
 from anylens.sae.truth import auroc, steered
@@ -70,10 +71,12 @@ class Steering:
             tick(len(found), len(wanted))
         return found
 
-    def hooks(self, feature: int, strength: float) -> dict[str, Intervention]:
+    def hooks(self, feature: int, strength: float, region: Region | None = None) -> dict[str, Intervention]:
         """Return what pushes the model along a feature, in multiples of the feature's large activations."""
-        push = steer(self.sae.feature(feature), strength * float(self.large[feature]))
-        return {self.recipe.point: push.on(**self.recipe.at)}
+        push = steer(self.sae.feature(feature), strength * float(self.large[feature])).on(**self.recipe.at)
+        if region is not None:
+            push = push.within(region.mask, *region.axes)
+        return {self.recipe.point: push}
 
     def _success(
         self, factor: str, value: int, trials: tuple[Any, Any], plain: tuple[Factors, Factors]
@@ -102,8 +105,11 @@ class Steering:
 
     def _shown(self, trials: Sequence[Any], feature: int | None = None, strength: float = 0.0) -> Factors:
         """Run the model on trials, steered along a feature if there is one, and return what its outputs show."""
-        with self.lens.hooks({} if feature is None else self.hooks(feature, strength)):
-            parts = [self.task.shown(trials[number]) for number in range(len(trials))]
+        parts = []
+        for number in range(len(trials)):
+            region = self.task.region(trials, number)
+            with self.lens.hooks({} if feature is None else self.hooks(feature, strength, region)):
+                parts.append(self.task.shown(trials[number]))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _candidates(self, factor: str, value: int) -> list[int]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from anylens.lens import Lens
 from anylens.running.choice import Choice
+from anylens.running.regions import Region
 from anylens.tasks.inputs import Given, Inputs
 from anylens.zoo.feeding import Samples
 from anylens.zoo.worlds import shapes
@@ -52,6 +53,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, output: Any, given: Any) -> Tensor:
         """Return what the model's output costs."""
+
+    def region(self, trials: Any, number: int) -> Region | None:
+        """Return where trial `number` is steered; None, if not overridden: wherever the recipe says."""
+        return None
 
     def trials(self, samples: int, *, seed: int) -> Sequence[Any]:
         """Return inputs to steer."""
