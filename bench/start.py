@@ -1,5 +1,6 @@
-"""How long `import anylens` takes beyond `import torch`."""
+"""How long `import anylens` takes beyond `import torch`, compiled to bytecode before, as an installed package is."""
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -8,7 +9,8 @@ from bench.pairs import Row, compare
 
 
 def _import(module: str) -> None:
-    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True, env=kept)
 
 
 def row(rounds: int) -> Row:

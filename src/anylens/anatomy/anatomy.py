@@ -86,6 +86,11 @@ class BlockRecord:
     parts: tuple[tuple[str, int], ...] | None = None  # path and turn of each
 
     @property
+    def calls(self) -> tuple[tuple[str, int], ...]:
+        """Path and turn of the calls that make the block: its own, or those of its parts, if it has some."""
+        return ((self.path, self.turn),) if self.parts is None else self.parts
+
+    @property
     def mids(self) -> tuple[str, ...]:
         """The names of the stream's states between its adds, in order."""
         kinds, rest = [], list(self.writes)

@@ -59,7 +59,7 @@ def at_blocks(subject: Subject, tally: Tally) -> None:
     """Compare what enters and leaves each block's module, by a plain hook on it, with the stream's points."""
     records = dict(subject.blocks())
     seen: Seen = {}
-    _watch_blocks(subject, {path for block in records.values() for path, _ in _calls(block)}, seen)
+    _watch_blocks(subject, {path for block in records.values() for path, _ in block.calls}, seen)
     for base, block in records.items():
         entered, left = _at_ends(block, seen)
         stem, _, number = base.rpartition(".")
@@ -95,19 +95,14 @@ def changed_between(
     (base, left), (following, entered) = before, after
     one, other = records[base], records[following]
     seen: Seen = {}
-    _watch_blocks(subject, {path for block in (one, other) for path, _ in _calls(block)}, seen)
+    _watch_blocks(subject, {path for block in (one, other) for path, _ in block.calls}, seen)
     leaving, entering = _at_ends(one, seen)[1], _at_ends(other, seen)[0]
     return left.shape == entered.shape and _among(leaving, left) and _among(entering, entered)
 
 
-def _calls(block: BlockRecord) -> tuple[tuple[str, int], ...]:
-    """Return path and turn of the calls that make a block: its own, or those of its parts."""
-    return ((block.path, block.turn),) if block.parts is None else block.parts
-
-
 def _at_ends(block: BlockRecord, seen: Seen) -> Ends:
     """Return what enters and what leaves a block, or the parts of one that is no module."""
-    found = [seen.get(call, ([], [])) for call in _calls(block)]
+    found = [seen.get(call, ([], [])) for call in block.calls]
     return [tensor for entered, _ in found for tensor in entered], [
         tensor for _, left in found for tensor in left
     ]

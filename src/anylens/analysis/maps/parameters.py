@@ -77,7 +77,7 @@ def expect_module(lens: Lens) -> None:
 
 def boundary_points(lens: Lens, block: BlockRecord) -> list[Point]:
     """Return what enters and leaves the modules of a block, those of the block's own call where it is called again."""
-    parts = block.parts or ((block.path, block.turn),)  # of a block without any part, what holds it
+    parts = block.calls or ((block.path, block.turn),)  # of a block without any part, what holds it
     return [
         point
         for point in lens.points.native.values()

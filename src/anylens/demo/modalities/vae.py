@@ -18,7 +18,7 @@ VAE = Modality(
         steps=500,
         factors=("colour", "background"),
         steered=("colour",),
-        held_out=96,
+        held_out=192,
         trials=(24, 64),
         strengths=(1, 2, 4, 8),
     ),

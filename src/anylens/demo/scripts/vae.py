@@ -15,7 +15,8 @@ held_out = Samples("shapes-vae", 96, batch=96, seed=5, split="held_out")
 rows = collect(lens, pictures, points=point)[point].values  # of every pixel
 sae = make("topk", rows.shape[1], 96, k=4)
 train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=500, lr=5e-3))
-acts = sae.encode(collect(lens, held_out, points=point)[point].values).detach().unflatten(0, (96, -1)).amax(1)
+acts = sae.encode(collect(lens, held_out, points=point)[point].values).detach()  # [pixel, feature]
+acts = acts.unflatten(0, (96, -1)).amax(1)  # [picture, feature]
 truth = held_out.truth(0)
 best = auroc(acts, truth.factors["colour"] == FACTORS["colour"].index("cyan")).argmax()
 cyan = anylens.steer(sae.feature(int(best)), 2 * float(acts[:, best].max()))
