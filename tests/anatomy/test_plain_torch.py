@@ -420,3 +420,27 @@ def test_what_a_block_takes_from_outside_and_adds_is_edited_in_that_block_alone(
     _, plain = lens.run_with_cache(x, points=["blocks.0.hook_resid_post", "blocks.1.hook_resid_mid"])
     assert torch.equal(cache["blocks.0.hook_resid_post"], plain["blocks.0.hook_resid_post"])
     assert torch.allclose(cache["blocks.1.hook_resid_mid"], plain["blocks.1.hook_resid_mid"] + 1)
+
+
+class Unnormed(nn.Module):
+    """A block whose second norm is left out, as an identity that gives back what it takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (
+            nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8)) for _ in range(2)
+        )
+        self.norm = nn.Identity()
+
+    def forward(self, x):
+        x = x + self.first(x)
+        return x + self.second(self.norm(x))
+
+
+def test_what_an_identity_gives_back_is_edited_for_those_too_who_took_what_entered_it():
+    model = nn.Sequential(Unnormed(), Unnormed())
+    x = torch.randn(2, 5, 8)
+    lens = lens_on(model, x)
+    out = lens.run_with_hooks(x, hooks={"blocks.1.hook_resid_mid": anylens.scale(0.0)})
+    zeros = torch.zeros_like(x)
+    assert torch.allclose(out, zeros + model[1].second(zeros), atol=1e-6)

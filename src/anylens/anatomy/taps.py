@@ -69,7 +69,7 @@ def tap_for(trace: Trace, value: int) -> Tap | None:
     for call, key in reversed(
         trace.given_out.get(value, [])
     ):  # the outermost: behind dropout, if there is some
-        if call.parent >= 0 and all(op.number >= call.end for op in readers):
+        if call.parent >= 0 and all(op.number >= call.end for op in readers) and not _hands_on(call, value):
             return module_tap(trace, call, "out", key)
     for call, key in trace.taken_in.get(value, ()):
         leaks = [c for c, _ in trace.given_out.get(value, ()) if not trace.within(c, call)]
@@ -84,6 +84,11 @@ def tap_for(trace: Trace, value: int) -> Tap | None:
         if call.parent < 0:  # an input of the model, which several read
             return module_tap(trace, call, "in", key)
     return None
+
+
+def _hands_on(call: Call, value: int) -> bool:
+    """Whether a call gives back what it takes, with nothing done: its caller may go on with either."""
+    return call.begin == call.end and value in call.inputs.values()
 
 
 def read_within(trace: Trace, value: int, call: Call) -> bool:

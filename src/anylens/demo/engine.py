@@ -136,12 +136,12 @@ def shown(modality: Modality, pushing: Pushing) -> list[Trial]:
             .tolist()
         )
         if rows:
-            region = task.region(inputs, number)
+            region = task.region(inputs, number, rows)
             found += pushing.trials(
                 modality.shown,
                 picked(whole, rows),
                 known_of(inputs, number, rows),
-                region.of_rows(rows) if region else None,
+                region,
             )
     return found
 

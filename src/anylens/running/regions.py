@@ -17,10 +17,6 @@ class Region:
     mask: torch.Tensor
     axes: tuple[str, ...]
 
-    def of_rows(self, rows: list[int]) -> "Region":
-        """Return the region of some rows of the batch alone."""
-        return Region(self.mask.index_select(self.axes.index("batch"), torch.tensor(rows)), self.axes)
-
     def over(self, value: torch.Tensor, at: At) -> torch.Tensor:
         """Return the mask as it broadcasts against a value at a point.
 

@@ -1,10 +1,12 @@
 """Diffusion: pictures of captions in a few steps, which `shapes-vit` judges."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from anylens.running.regions import Region, region_of
 from anylens.tasks.inputs import Given
 from anylens.tasks.reconstructions import seen
 from anylens.tasks.task import Factors, Task
@@ -34,6 +36,11 @@ class Prompts(Task):
         """Return what the captions ask for."""
         found: Factors = inputs.truth(number).factors
         return found
+
+    def region(self, trials: Any, number: int, rows: Sequence[int] | None = None) -> Region:
+        """Return the rows that follow the caption: guidance leads away from the others, which stay as they are."""
+        count = len(trials.truth(number).scenes) if rows is None else len(rows)
+        return region_of(torch.arange(2 * count) >= count, ("batch",))
 
     @torch.no_grad()
     def shown(self, given: Any) -> Factors:

@@ -1,5 +1,6 @@
 """Autoencoders of pictures: `shapes-vit` judges what they give back."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,10 +28,10 @@ class Reconstructions(Task):
         found: Factors = inputs.truth(number).factors
         return found
 
-    def region(self, trials: Any, number: int) -> Region:
+    def region(self, trials: Any, number: int, rows: Sequence[int] | None = None) -> Region:
         """Return the pixels of the objects."""
         objects = trials.truth(number).positions(patch=1)["colour"] >= 0
-        return region_of(objects, ("batch", "height", "width"))
+        return region_of(objects if rows is None else objects[list(rows)], ("batch", "height", "width"))
 
     @torch.no_grad()
     def shown(self, given: Any) -> Factors:

@@ -54,8 +54,8 @@ class Task(ABC):
     def loss(self, output: Any, given: Any) -> Tensor:
         """Return what the model's output costs."""
 
-    def region(self, trials: Any, number: int) -> Region | None:
-        """Return where trial `number` is steered; None, if not overridden: wherever the recipe says."""
+    def region(self, trials: Any, number: int, rows: Sequence[int] | None = None) -> Region | None:
+        """Return where trial `number`, or some samples of it, is steered; None, if not overridden: everywhere."""
         return None
 
     def trials(self, samples: int, *, seed: int) -> Sequence[Any]:

@@ -19,7 +19,7 @@ DIFFUSION = Modality(
         steered=("colour",),
         held_out=192,
         trials=(12, 24),
-        strengths=(2,),
+        strengths=(1.5,),
     ),
     shown=Drawn(),
     towards=("colour", "green"),
@@ -30,7 +30,7 @@ DIFFUSION = Modality(
         samples="captions",
         truth="The captions say which colour and shape was asked for.",
         judge="another model of the zoo, shapes-vit, says which colour and shape it sees.",
-        pushed="at every cell and every step",
+        pushed="at every cell and every step, in the rows that follow the caption",
         answers="pictures",
     ),
 )
