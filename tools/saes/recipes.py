@@ -120,16 +120,17 @@ RECIPES = (
         factors=("colour", "shape", "size"),
         steered=("colour", "shape"),
         held_out=192,
-        trials=(12, 24),
+        trials=(32, 48),
         strengths=(0.75, 1, 1.5, 2, 3),
         note=(
             "What the last attention to the caption writes, pushed in the rows that follow the caption: guidance "
-            "leads away from the others, and a push in both moves the picture half as far (steering 57% so, square "
-            "6%). Of eight points of the U-Net tried, the first at which steering turns pictures. In the middle block "
-            "it does not: with zeros for what that block gives, 14 of 16 pictures keep their colour and all their "
-            "shape, pushes of ten times the difference between captions with and without a value change none, and "
-            "single features find 10% to 33% of the values. Backgrounds and places are left out: a linear probe finds "
-            "none over 0.95."
+            "leads away from the others, and a push in both moves pictures less (57%, squares 6%). Of eight points of "
+            "the U-Net tried, the first at which steering turns pictures. In the middle block it does not: with zeros "
+            "for what that block gives, 14 of 16 pictures keep their colour and all their shape, pushes of ten times "
+            "the difference between captions with and without a value change none, and single features find 10% to "
+            "33% of the values. Backgrounds and places are left out: a linear probe finds none over 0.95. Gated of 20 "
+            "to 32 latents, four seeds, found 56% to 82% of values in both of two halvings on other samples; the one "
+            "of 28 steered 60% here, 8% by the control."
         ),
     ),
     Recipe(

@@ -87,8 +87,11 @@ def tap_for(trace: Trace, value: int) -> Tap | None:
 
 
 def _hands_on(call: Call, value: int) -> bool:
-    """Whether a call gives back what it takes, with nothing done: its caller may go on with either."""
-    return call.begin == call.end and value in call.inputs.values()
+    """Whether an identity gives back what it takes: its caller may go on with either.
+
+    What does nothing in evaluation alone, as a path that is dropped in training, is put in the place of what it takes.
+    """
+    return call.kind == "Identity" and call.begin == call.end and value in call.inputs.values()
 
 
 def read_within(trace: Trace, value: int, call: Call) -> bool:
