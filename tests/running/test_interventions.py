@@ -201,6 +201,7 @@ def test_a_mask_goes_with_indices_with_patches_and_with_another_mask(made):
         ([[True]], ("batch", "pos"), "list"),
         (torch.ones(2, 4) > 0, ("batch", "pos"), "A mask of 4 does not fit axis 'pos'"),
         (torch.ones(2, 5) > 0, ("batch", "height"), "no axis 'height'"),
+        (torch.ones(2) > 0, (["batch"],), "a mask of booleans"),
     ],
 )
 def test_what_is_no_mask_of_the_axes_is_refused(made, mask, axes, says):

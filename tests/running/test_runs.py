@@ -205,6 +205,60 @@ def test_an_edit_of_what_is_about_to_be_changed_in_place_ends_in_the_value_itsel
         assert torch.allclose(out, torch.cat([plain[:, :1], x[:, :2], plain[:, 3:] + 1 + x[:, 3:]], dim=1))
 
 
+class Reshapes(nn.Module):
+    """Gives its value another shape in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.map(x).squeeze_(1) * 2
+
+
+def test_an_edit_of_what_takes_another_shape_in_place():
+    x = torch.randn(3, 1, 4)
+    model = Reshapes().eval()
+    lens = anylens.attach(model, x)
+    with torch.no_grad():
+        out = lens.run_with_hooks(x, hooks={"op.squeeze.0.hook_in": anylens.add(1.0)})
+        assert torch.allclose(out, model(x) + 2)
+
+
+class RectifiesInPlace(nn.Module):
+    """Says by an argument that its operand is to be changed."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.map(x) * 2
+        nn.functional.relu(y, inplace=True)
+        return y * 1
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_an_edit_of_what_an_argument_says_is_changed_in_place(mode):
+    x = torch.randn(2, 4)
+    model = RectifiesInPlace().eval()
+    lens = anylens.attach(model, x)
+    with mode():
+        out = lens.run_with_hooks(x, hooks={"op.relu.0.hook_in": anylens.add(1.0)})
+        assert torch.allclose(out, (model.map(x) * 2 + 1).relu())
+        out = lens.run_with_hooks(x, hooks={"op.relu.0.hook_out": anylens.add(1.0)})
+        assert torch.allclose(out, (model.map(x) * 2).relu() + 1)
+
+
+def test_what_a_hook_gives_is_not_changed_in_place():
+    x, mine = torch.randn(2, 4), -torch.ones(2, 4)
+    lens = anylens.attach(RectifiesInPlace().eval(), x)
+    with torch.no_grad():
+        out = lens.run_with_hooks(x, hooks={"op.relu.0.hook_in": lambda value, at: mine})
+    assert (out == 0).all()
+    assert (mine == -1).all()
+
+
 class AddsInPlace(nn.Module):
     """A block that adds to its stream in place, by a statement."""
 

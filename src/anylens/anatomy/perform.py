@@ -1,6 +1,6 @@
 """Perform one torch function and say which tensors it took, gave and changed in place."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -44,13 +44,18 @@ def unique(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     return list({id(tensor): tensor for tensor in tensors}.values())
 
 
+def writes(func: Callable[..., Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call says that it changes its first operand: by its name, or by `inplace=True`."""
+    return in_place(func) or kwargs.get("inplace") is True
+
+
 def perform(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Performed:
     """Call a torch function."""
     operands = [tensor for _, tensor in leaves((args, kwargs))]
     versions = [version(tensor) for tensor in operands]
     result = func(*args, **kwargs)
     changed = [t for t, before in zip(operands, versions, strict=True) if version(t) != before]
-    if operands and operands[0].is_inference() and in_place(func):  # such tensors count no changes
+    if operands and operands[0].is_inference() and writes(func, kwargs):  # such tensors count no changes
         changed = operands[:1]
     outputs = unique([tensor for _, tensor in leaves(result)] + changed)
     return Performed(operands, result, outputs, changed)
@@ -65,7 +70,7 @@ def written_back(done: Performed, before: list[torch.Tensor]) -> Performed:
     own = {
         id(now): old
         for now, old in zip(done.operands, before, strict=True)
-        if now is not old and id(now) in changed
+        if now is not old and id(now) in changed and now.shape == old.shape  # not by `squeeze_` and its like
     }
     if not own:
         return done

@@ -125,8 +125,8 @@ class Witness(TorchFunctionMode):
         versions = [_version(tensor) for tensor in operands], [_version(tensor) for tensor in taken]
         result = func(*given[0], **given[1])
         for own, other, before in zip(operands, taken, versions[1], strict=True):
-            if own is not other and _version(other) != before:  # the model goes on with its own
-                own.copy_(other)
+            if own is not other and _version(other) != before and own.shape == other.shape:
+                own.copy_(other)  # the model goes on with its own
                 result = _with_own(result, other, own)
         held = [tensor for _, tensor in leaves(result)]
         mutated = [t for t, before in zip(operands, versions[0], strict=True) if _version(t) != before]

@@ -38,10 +38,11 @@ class Region:
         return self.mask.permute(order).reshape(shape).to(value.device)
 
 
-def region_of(mask: Any, axes: tuple[str, ...]) -> Region:
+def region_of(mask: Any, axes: tuple[Any, ...]) -> Region:
     """Return a region; refuse what is no mask over these axes."""
     fits = (
-        isinstance(mask, torch.Tensor)
+        all(isinstance(axis, str) for axis in axes)
+        and isinstance(mask, torch.Tensor)
         and mask.dtype == torch.bool
         and mask.dim() == len(axes) == len(set(axes))
     )

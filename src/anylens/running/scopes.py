@@ -14,7 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from anylens.anatomy.labels import Labeller
-from anylens.anatomy.perform import perform, written_back
+from anylens.anatomy.perform import perform, writes, written_back
 from anylens.anatomy.points import Rule
 from anylens.anatomy.vocabulary import SILENT
 from anylens.anatomy.watch import name_of
@@ -174,6 +174,8 @@ class Scopes(TorchFunctionMode):
         for site in (site for site in sites if site.tap.side == "in"):
             key, tensor = list(leaves(given))[int(str(site.tap.slot))]
             new = site.visit(tensor)
+            if new is not None and writes(func, given[1]):
+                new = new.clone()  # it may be someone's own, and is about to be changed
             given = given if new is None else replace(given, key, new)
         inside = [site for site in sites if site.tap.side == "inside"]
         done = perform(self.stand_in(frame, name, inside) if inside else func, *given)
