@@ -444,3 +444,21 @@ def test_what_an_identity_gives_back_is_edited_for_those_too_who_took_what_enter
     out = lens.run_with_hooks(x, hooks={"blocks.1.hook_resid_mid": anylens.scale(0.0)})
     zeros = torch.zeros_like(x)
     assert torch.allclose(out, zeros + model[1].second(zeros), atol=1e-6)
+
+
+@pytest.mark.parametrize("positions", [5, 6])
+def test_a_value_of_more_dimensions_is_not_called_a_map_because_its_sizes_happen_to_fit(positions):
+    class Grouped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.up, self.down = nn.LayerNorm(6), nn.Linear(6, 16), nn.Linear(16, 6)
+
+        def forward(self, x):
+            batch, count, _ = x.shape
+            hidden = self.up(self.norm(x)).view(batch, count, 2, 8).permute(0, 1, 3, 2)
+            return x + self.down(torch.relu(hidden).permute(0, 1, 3, 2).reshape(batch, count, 16))
+
+    lens = anylens.attach(nn.Sequential(Grouped(), Grouped()).eval(), torch.randn(2, positions, 6))
+    axes = lens.points["blocks.1.mlp.hook_post"].axes
+    assert "channel" not in axes
+    assert axes[0] == "batch"

@@ -133,10 +133,7 @@ class Draft:
         if len(shape) == len(axes) + 1 and whole and prod(shape[:2]) == whole[0] and axes[0] == "batch":
             return ("batch", "group", *axes[1:])  # not yet folded into the batch, as in the stream
         more = tuple(f"axis{n}" for n in range(len(shape)))
-        if (
-            whole and axes[0] == "batch" and shape[:1] == whole[:1]
-        ):  # space that is not yet, or no longer, folded
-            if len(shape) == 4 and shape[1] == whole[-1] != shape[-1]:
-                return ("batch", "channel", "height", "width")
-            return ("batch", *more[1:-1], axes[-1] if shape[-1] == whole[-1] else more[-1])
+        if whole and axes[0] == "batch" and shape[:1] == whole[:1]:  # positions in several dimensions, say
+            features = axes[-1] == "d_model" and shape[-1] == whole[-1]
+            return ("batch", *more[1:-1], axes[-1] if features else more[-1])
         return (*more[: len(shape) - len(axes)], *axes)
