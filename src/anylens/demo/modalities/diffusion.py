@@ -19,7 +19,7 @@ DIFFUSION = Modality(
         steered=("colour",),
         held_out=192,
         trials=(12, 24),
-        strengths=(1.5,),
+        strengths=(1,),
     ),
     shown=Drawn(),
     towards=("colour", "green"),

@@ -21,7 +21,7 @@ train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=400, lr=5e
 known = survey(lens, sae, held_out, point=point, steps=slice(None))
 finds = [one for one in known.values() if str(one.factor) == "the picture's colour: green"]
 best = max(finds, key=lambda one: one.factor.auroc)
-green = anylens.steer(sae.feature(best.number), 1.5 * best.top)
+green = anylens.steer(sae.feature(best.number), best.top)
 with lens.hooks(
     {point: green.on(batch=slice(4, 8))}
 ):  # those that follow the captions: guidance doubles the batch

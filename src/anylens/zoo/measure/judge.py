@@ -11,6 +11,7 @@ from torch import Tensor
 from anylens.zoo.loading import load_model
 
 BATCH = 256
+COLOURED, WHITE, FEWEST = 0.25, 0.75, 6  # of an object's pixels: backgrounds are grey, and darker
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,16 @@ def judged(pixels: Tensor) -> Verdict:
     chances = torch.cat([model(pixel_values=part).logits.softmax(-1) for part in values.split(BATCH)])
     confidence, places = chances.max(-1)
     return Verdict(tuple(model.config.id2label[place] for place in places.tolist()), confidence)
+
+
+def empty(pixels: Tensor) -> Tensor:
+    """Which pictures, [n, 3, 32, 32], 0..1, show no object: none of a few pixels is coloured or near to white.
+
+    The judge has no label for them: it calls a black picture a green star, with a confidence of 0.94.
+    """
+    coloured = pixels.amax(1) - pixels.amin(1) > COLOURED
+    there = (coloured | (pixels.amin(1) > WHITE)).flatten(1).sum(1)
+    return there < FEWEST
 
 
 def obedience(verdict: Verdict, wanted: list[str]) -> dict[str, Any]:
