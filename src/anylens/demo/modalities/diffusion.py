@@ -19,10 +19,10 @@ DIFFUSION = Modality(
         steered=("colour",),
         held_out=192,
         trials=(12, 24),
-        strengths=(1,),
+        strengths=(1.5,),
     ),
     shown=Drawn(),
-    towards=("colour", "green"),
+    towards=("colour", "white"),
     words=Words(
         lead="A model learned to draw small pictures of captions in steps out of noise, as Stable Diffusion does.",
         place="what its U-Net's last attention to the caption writes, at each of 10 steps",

@@ -19,10 +19,10 @@ rows = collect(lens, captions, points=point, steps=slice(None))[point].values  #
 sae = make("matryoshka", rows.shape[1], 64, k=6, widths=[24, 64])
 train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=400, lr=5e-3))
 known = survey(lens, sae, held_out, point=point, steps=slice(None))
-finds = [one for one in known.values() if str(one.factor) == "the picture's colour: green"]
+finds = [one for one in known.values() if str(one.factor) == "the picture's colour: white"]
 best = max(finds, key=lambda one: one.factor.auroc)
-green = anylens.steer(sae.feature(best.number), best.top)
+white = anylens.steer(sae.feature(best.number), 1.5 * best.top)
 with lens.hooks(
-    {point: green.on(batch=slice(4, 8))}
+    {point: white.on(batch=slice(4, 8))}
 ):  # those that follow the captions: guidance doubles the batch
-    lens.model(["a large red circle on grey"] * 4, num_inference_steps=10).images[0].save("green.png")
+    lens.model(["a large red circle on grey"] * 4, num_inference_steps=10).images[0].save("white.png")
