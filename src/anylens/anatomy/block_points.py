@@ -7,7 +7,7 @@ from anylens.anatomy.attention_points import add_attention
 from anylens.anatomy.draft import Draft
 from anylens.anatomy.feedforward import read_feedforward
 from anylens.anatomy.norms import is_norm, norms_reading
-from anylens.anatomy.paths import Step, blends_copies
+from anylens.anatomy.paths import Step, blends_copies, sources
 from anylens.anatomy.routing import add_routing
 from anylens.anatomy.streams import Block, Sum, Write
 from anylens.anatomy.taps import added_tap, module_tap, read_within
@@ -87,16 +87,12 @@ def _add_carried(draft: Draft, base: str, block: Block, axes: Axes) -> None:
 
 
 def _scales(trace: Trace, step: Step) -> bool:
+    """Whether a step multiplies by parameters, or by what is computed from parameters alone."""
     others = [value for value in step.op.inputs if value != step.source]
-    return step.op.function in ("mul", "div") and all(_of_parameters(trace, value) for value in others)
-
-
-def _of_parameters(trace: Trace, value: int) -> bool:
-    """Whether a value is a parameter, or computed from parameters alone."""
-    op = trace.maker(value)
-    if op is None:
-        return bool(trace.values[value].parameter)
-    return all(_of_parameters(trace, one) for one in op.inputs)
+    whole = range(len(trace.ops))
+    return step.op.function in ("mul", "div") and all(
+        trace.values[entry].parameter for value in others for entry in sources(trace, value, whole)
+    )
 
 
 def _write_names(block: Block) -> list[tuple[tuple[Sum, Write], str]]:
