@@ -8,16 +8,15 @@ from torch import Tensor
 
 from anylens.running.regions import Region, region_of
 from anylens.tasks.task import Factors, Task, index_of
-from anylens.zoo.measure.judge import empty, judged
+from anylens.zoo.measure.judge import judged
 
 
 def seen(pixels: Tensor, values: Any) -> Factors:
     """Return what the judge sees in pictures of -1..1; nothing where there is no object."""
-    given = (pixels / 2 + 0.5).clamp(0, 1)
-    verdict, none = judged(given), empty(given)
+    verdict = judged((pixels / 2 + 0.5).clamp(0, 1))
     return {
-        "colour": index_of(values["colour"], verdict.colours).masked_fill(none, -1),
-        "shape": index_of(values["shape"], verdict.shapes).masked_fill(none, -1),
+        "colour": index_of(values["colour"], verdict.colours),
+        "shape": index_of(values["shape"], verdict.shapes),
     }
 
 

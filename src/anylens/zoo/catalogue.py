@@ -78,7 +78,8 @@ class Entry:
     world: the module of `anylens.zoo.worlds` that it was trained on. model_class, processor_class: where to import
     them from, as "module:name"; processor_class is None for a model that takes tensors as they are, and for a pipeline,
     which brings its own. processor_files: what a folder must hold for the processor. shares: parts of a pipeline that
-    are other models of the zoo and are stored there only. measure: the module of `anylens.zoo.measure` that scores it,
+    are other models of the zoo and are stored there only. learns_from: other models that its training or its measure
+    takes. measure: the module of `anylens.zoo.measure` that scores it,
     on `samples` for its card and on `light` in the tests. shortfall: why a target is not reached, where one is not.
     """
 
@@ -89,6 +90,7 @@ class Entry:
     processor_class: str | None = None
     processor_files: tuple[str, ...] = ("preprocessor_config.json",)
     shares: Mapping[str, str] = field(default_factory=dict)
+    learns_from: tuple[str, ...] = ()
     measure: str
     targets: tuple[Target, ...]
     samples: int = 4096
@@ -109,6 +111,11 @@ class Entry:
         if library.startswith("anylens."):
             return "plain"
         return "diffusers" if library.startswith("diffusers") else "transformers"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The models that must be there before this one is trained."""
+        return frozenset((*self.shares.values(), *self.learns_from))
 
     @property
     def script(self) -> str:
@@ -150,74 +157,21 @@ ENTRIES = (
         summary="variational autoencoder of 32 x 32 pictures, with 4 x 8 x 8 latents",
         world="shapes",
         model_class="diffusers:AutoencoderKL",
+        learns_from=("shapes-resnet",),
         measure="shapes_vae",
         targets=(Target(score="psnr", at_least=25, unit="dB"),),
         samples=1024,
         light=64,
     ),
     Entry(
-        name="grammar-gpt2",
-        summary="transformer that goes on with sentences of a small grammar",
-        world="grammar",
-        model_class="transformers:GPT2LMHeadModel",
-        processor_class="transformers:PreTrainedTokenizerFast",
-        processor_files=TOKENIZER_FILES,
-        measure="grammar_words",
-        targets=LANGUAGE_TARGETS,
-    ),
-    Entry(
-        name="shapes-flow",
-        summary="flow of affine couplings on pictures at half their size, 16 x 16",
+        name="shapes-dit",
+        summary="diffusion transformer that draws a 32 x 32 picture of a colour and shape",
         world="shapes",
-        model_class="anylens.zoo.nets.flow:RealNVP",
-        measure="shapes_flow",
-        targets=(
-            Target(score="ratio", at_most=0.9, unit="of a Gaussian's bits per dimension"),
-            Target(score="inverse_error", at_most=1e-4),
-        ),
-        samples=2048,
-        light=128,
-    ),
-    Entry(
-        name="shapes-clip",
-        summary="contrastive encoders of 32 x 32 pictures and of their captions",
-        world="shapes",
-        model_class="transformers:CLIPModel",
-        processor_class="transformers:CLIPProcessor",
-        processor_files=("processor_config.json", "tokenizer.json", "tokenizer_config.json"),
-        measure="shapes_clip",
-        targets=(Target(score="caption_first", at_least=0.9, unit="%"),),
-        light=256,
-    ),
-    Entry(
-        name="grammar-mamba2",
-        summary="state space model with heads that goes on with sentences of a small grammar",
-        world="grammar",
-        model_class="transformers:Mamba2ForCausalLM",
-        processor_class="transformers:PreTrainedTokenizerFast",
-        processor_files=TOKENIZER_FILES,
-        measure="grammar_words",
-        targets=LANGUAGE_TARGETS,
-    ),
-    Entry(
-        name="grammar-mamba",
-        summary="selective state space model that goes on with sentences of a small grammar",
-        world="grammar",
-        model_class="transformers:MambaForCausalLM",
-        processor_class="transformers:PreTrainedTokenizerFast",
-        processor_files=TOKENIZER_FILES,
-        measure="grammar_words",
-        targets=LANGUAGE_TARGETS,
-    ),
-    Entry(
-        name="vowels-whisper",
-        summary="Whisper that writes down the vowels and pauses in two seconds of sound",
-        world="vowels",
-        model_class="transformers:WhisperForConditionalGeneration",
-        processor_class="transformers:WhisperProcessor",
-        processor_files=("processor_config.json", *TOKENIZER_FILES),
-        measure="vowels_transcripts",
-        targets=(Target(score="error_rate", at_most=0.05, unit="%"),),
+        model_class="diffusers:DiTPipeline",
+        shares={"vae": "shapes-vae"},
+        learns_from=("shapes-vit",),
+        measure="shapes_dit",
+        targets=(Target(score="obeyed", at_least=0.8, unit="%"),),
         samples=1024,
         light=64,
     ),
@@ -234,24 +188,26 @@ ENTRIES = (
         light=64,
     ),
     Entry(
+        name="shapes-clip",
+        summary="contrastive encoders of 32 x 32 pictures and of their captions",
+        world="shapes",
+        model_class="transformers:CLIPModel",
+        processor_class="transformers:CLIPProcessor",
+        processor_files=("processor_config.json", "tokenizer.json", "tokenizer_config.json"),
+        learns_from=("shapes-vit",),
+        measure="shapes_clip",
+        targets=(Target(score="caption_first", at_least=0.9, unit="%"),),
+        light=256,
+    ),
+    Entry(
         name="shapes-diffusion",
         summary="latent diffusion that draws a 32 x 32 picture of a caption",
         world="shapes",
         model_class="diffusers:StableDiffusionPipeline",
         shares={"vae": "shapes-vae"},
+        learns_from=("shapes-clip", "shapes-vit"),
         measure="shapes_diffusion",
         targets=(Target(score="obeyed", at_least=0.85, unit="%"),),
-        samples=1024,
-        light=64,
-    ),
-    Entry(
-        name="shapes-dit",
-        summary="diffusion transformer that draws a 32 x 32 picture of a colour and shape",
-        world="shapes",
-        model_class="diffusers:DiTPipeline",
-        shares={"vae": "shapes-vae"},
-        measure="shapes_dit",
-        targets=(Target(score="obeyed", at_least=0.8, unit="%"),),
         samples=1024,
         light=64,
     ),
@@ -260,11 +216,68 @@ ENTRIES = (
         summary="generator and discriminator of 32 x 32 pictures",
         world="shapes",
         model_class="anylens.zoo.nets.gan:GAN",
+        learns_from=("shapes-vit",),
         measure="shapes_gan",
         targets=(Target(score="recognised", at_least=0.8, unit="%"), Target(score="absent", at_most=0)),
         light=500,
     ),
+    Entry(
+        name="shapes-flow",
+        summary="flow of affine couplings on pictures at half their size, 16 x 16",
+        world="shapes",
+        model_class="anylens.zoo.nets.flow:RealNVP",
+        measure="shapes_flow",
+        targets=(
+            Target(score="ratio", at_most=0.9, unit="of a Gaussian's bits per dimension"),
+            Target(score="inverse_error", at_most=1e-4),
+        ),
+        samples=2048,
+        light=128,
+    ),
+    Entry(
+        name="vowels-whisper",
+        summary="Whisper that writes down the vowels and pauses in two seconds of sound",
+        world="vowels",
+        model_class="transformers:WhisperForConditionalGeneration",
+        processor_class="transformers:WhisperProcessor",
+        processor_files=("processor_config.json", *TOKENIZER_FILES),
+        measure="vowels_transcripts",
+        targets=(Target(score="error_rate", at_most=0.05, unit="%"),),
+        samples=1024,
+        light=64,
+    ),
+    Entry(
+        name="grammar-gpt2",
+        summary="transformer that goes on with sentences of a small grammar",
+        world="grammar",
+        model_class="transformers:GPT2LMHeadModel",
+        processor_class="transformers:PreTrainedTokenizerFast",
+        processor_files=TOKENIZER_FILES,
+        measure="grammar_words",
+        targets=LANGUAGE_TARGETS,
+    ),
+    Entry(
+        name="grammar-mamba",
+        summary="selective state space model that goes on with sentences of a small grammar",
+        world="grammar",
+        model_class="transformers:MambaForCausalLM",
+        processor_class="transformers:PreTrainedTokenizerFast",
+        processor_files=TOKENIZER_FILES,
+        measure="grammar_words",
+        targets=LANGUAGE_TARGETS,
+    ),
+    Entry(
+        name="grammar-mamba2",
+        summary="state space model with heads that goes on with sentences of a small grammar",
+        world="grammar",
+        model_class="transformers:Mamba2ForCausalLM",
+        processor_class="transformers:PreTrainedTokenizerFast",
+        processor_files=TOKENIZER_FILES,
+        measure="grammar_words",
+        targets=LANGUAGE_TARGETS,
+    ),
 )
+"""In the order of their training: first what others need, then what takes longest."""
 
 
 def names() -> tuple[str, ...]:

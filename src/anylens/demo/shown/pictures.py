@@ -12,7 +12,7 @@ from anylens.features.kinds import Behind
 from anylens.features.kinds.made import pictures_in
 from anylens.features.kinds.picture import as_media
 from anylens.tasks.task import Task
-from anylens.zoo.measure.judge import empty, judged
+from anylens.zoo.measure.judge import judged
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ def picture(pixels: Tensor, name: str = "picture") -> Html:
 
 def seen(pixels: Tensor) -> list[Html]:
     """Return pictures of the world of shapes, `[n, channel, height, width]`, 0..1, with what the judge sees."""
-    verdict, none = judged(pixels.clamp(0, 1)), empty(pixels).tolist()
-    said = ["nothing" if gone else label for label, gone in zip(verdict.labels, none, strict=True)]
     return [
         tag("figure", picture(one, what), tag("figcaption", what))
-        for one, what in zip(pixels, said, strict=True)
+        for one, what in zip(pixels, judged(pixels.clamp(0, 1)).labels, strict=True)
     ]

@@ -11,12 +11,16 @@ from torch import Tensor
 from anylens.zoo.loading import load_model
 
 BATCH = 256
+NOTHING = "nothing"
 COLOURED, WHITE, FEWEST = 0.25, 0.75, 6  # of an object's pixels: backgrounds are grey, and darker
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge sees in each picture: labels such as "red circle", and its confidence, [n], 0..1."""
+    """What the judge sees in each picture: labels such as "red circle", and its confidence, [n], 0..1.
+
+    A picture without an object has the label "nothing" and a confidence of 0.
+    """
 
     labels: tuple[str, ...]
     confidence: Tensor
@@ -29,7 +33,7 @@ class Verdict:
     @property
     def shapes(self) -> list[str]:
         """The shape that each picture's object has."""
-        return [label.split()[1] for label in self.labels]
+        return [label.split()[-1] for label in self.labels]
 
 
 @torch.no_grad()
@@ -39,7 +43,12 @@ def judged(pixels: Tensor) -> Verdict:
     values = pixels * 2 - 1
     chances = torch.cat([model(pixel_values=part).logits.softmax(-1) for part in values.split(BATCH)])
     confidence, places = chances.max(-1)
-    return Verdict(tuple(model.config.id2label[place] for place in places.tolist()), confidence)
+    none = empty(pixels)
+    labels = tuple(
+        NOTHING if gone else model.config.id2label[place]
+        for place, gone in zip(places.tolist(), none.tolist(), strict=True)
+    )
+    return Verdict(labels, confidence.masked_fill(none, 0))
 
 
 def empty(pixels: Tensor) -> Tensor:

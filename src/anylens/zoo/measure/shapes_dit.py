@@ -10,7 +10,7 @@ from anylens.zoo.measure.judge import judged, obedience
 
 BATCH = 64
 STEPS = 20
-GUIDANCE = 2.0
+GUIDANCE = 3.0
 
 
 def measure(pipeline: Any, *, samples: int, seed: int) -> dict[str, Any]:

@@ -1,24 +1,62 @@
-"""Trains every model of the zoo anew, in the catalogue's order: `python -m anylens.zoo.train`."""
+"""Trains every model of the zoo anew, a few at a time: `python -m anylens.zoo.train`."""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from anylens.zoo.catalogue import entry, names
 
+Train = Callable[[str], bool]
+"""Trains the model of this name, and says whether it came to an end."""
+
+
+def in_turn(given: Iterable[str], train: Train, *, jobs: int) -> list[str]:
+    """Train models, so many at a time, each after those that it needs; returns those that failed.
+
+    A model whose need has failed is not trained, and counts as failed.
+    """
+    wanted = {entry(name).name for name in given}
+    left = [name for name in names() if name in wanted]
+    running, failed = dict[Future[bool], str](), list[str]()
+    with ThreadPoolExecutor(jobs) as pool:
+        while left or running:
+            lost = [name for name in left if entry(name).needs & set(failed)]
+            failed += lost
+            left = [name for name in left if name not in lost]
+            ready = [name for name in left if not entry(name).needs & {*left, *running.values()}]
+            for name in ready[: jobs - len(running)]:
+                running[pool.submit(train, name)] = name
+                left.remove(name)
+            for end in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(end)
+                failed += [] if end.result() else [name]
+    return failed
+
+
+def script(name: str, *, threads: int) -> bool:
+    """Run a model's script in a process of its own; what it prints comes out behind the model's name."""
+    command = [sys.executable, "-u", "-m", entry(name).script, "--threads", str(threads)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert running.stdout is not None
+    for line in running.stdout:
+        print(f"{name}: {line}", end="", flush=True)
+    return running.wait() == 0
+
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run each model's script in a process of its own; what fails ends the whole."""
+    """Run the scripts; one that fails keeps from their turn only those that need its model."""
     parser = argparse.ArgumentParser(prog="python -m anylens.zoo.train", description=__doc__)
     parser.add_argument("name", nargs="*", metavar="NAME", help=f"any of {', '.join(names())} (default: all)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="models at a time (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each (default: %(default)s)")
     given = parser.parse_args(arguments)
-    for name in given.name or names():
-        print(f"== {name}", flush=True)
-        command = [sys.executable, "-m", entry(name).script, "--threads", str(given.threads)]
-        subprocess.run(command, check=True)
+    failed = in_turn(given.name or names(), lambda name: script(name, threads=given.threads), jobs=given.jobs)
+    if failed:
+        raise SystemExit(f"not trained: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains `shapes-dit`: a diffusion transformer of a colour and shape, in the latents of `shapes-vae`.
 
-Run `python -m anylens.zoo.train.shapes_dit`; it takes about 33 minutes on one core.
+Run `python -m anylens.zoo.train.shapes_dit`; it takes about 48 minutes on one core.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def plan_of(steps: int, seed: int) -> Plan:
     return Plan(steps=steps, seed=seed, learning_rate=2e-3, warmup=warmup, average=0.998, report_every=100)
 
 
-SCRIPT = Script(name="shapes-dit", steps=18000, batch=BATCH, plan_of=plan_of, train=train)
+SCRIPT = Script(name="shapes-dit", steps=26000, batch=BATCH, plan_of=plan_of, train=train)
 
 if __name__ == "__main__":
     SCRIPT.main()
