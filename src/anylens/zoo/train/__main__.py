@@ -24,9 +24,10 @@ def in_turn(given: Iterable[str], train: Train, *, jobs: int) -> list[str]:
     running, failed = dict[Future[bool], str](), list[str]()
     with ThreadPoolExecutor(jobs) as pool:
         while left or running:
-            lost = [name for name in left if entry(name).needs & set(failed)]
-            failed += lost
-            left = [name for name in left if name not in lost]
+            for name in tuple(left):
+                if entry(name).needs & set(failed):
+                    failed.append(name)
+                    left.remove(name)
             ready = [name for name in left if not entry(name).needs & {*left, *running.values()}]
             for name in ready[: jobs - len(running)]:
                 running[pool.submit(train, name)] = name
