@@ -26,9 +26,9 @@ A model takes what its class takes. `lens.processor` is its processor or tokeniz
 `zoo:shapes-diffusion` is called with a prompt, a GAN or a flow with the tensors that its world gives.
 
 The table is written by `make zoo-check`, which measures every shipped file anew on samples that its model was not
-trained on. `make zoo` trains all models again from their seeds; minutes are those of one core of a slow machine. To add
-a model: an entry in `anylens/zoo/catalogue.py` with what it must reach, a script in `zoo/train/` that ends in a
-`Script`, and a module in `zoo/measure/`.
+trained on. `make zoo` trains all models again from their seeds, two at a time, each after those that it needs; minutes
+are those of one core of a slow machine. To add a model: an entry in `anylens/zoo/catalogue.py` with what it must reach,
+a script in `zoo/train/` that ends in a `Script`, and a module in `zoo/measure/`.
 """
 
 COLUMNS = ("model", "class", "measured", "must be", "samples", "parameters", "MB", "seed", "steps", "minutes")

@@ -41,11 +41,10 @@ def in_turn(given: Iterable[str], train: Train, *, jobs: int) -> list[str]:
 def script(name: str, *, threads: int) -> bool:
     """Run a model's script in a process of its own; what it prints comes out behind the model's name."""
     command = [sys.executable, "-u", "-m", entry(name).script, "--threads", str(threads)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert running.stdout is not None
-    for line in running.stdout:
-        print(f"{name}: {line}", end="", flush=True)
-    return running.wait() == 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        for line in running.stdout or ():
+            print(f"{name}: {line}", end="", flush=True)
+    return running.returncode == 0
 
 
 def main(arguments: list[str] | None = None) -> None:
