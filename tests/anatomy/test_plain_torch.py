@@ -336,17 +336,7 @@ class Gated(nn.Module):
 
 
 def test_a_stream_scaled_by_what_is_computed_from_a_parameter_shows_what_is_carried_on():
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.blocks = nn.ModuleList(Gated() for _ in range(2))
-
-        def forward(self, x):
-            for block in self.blocks:
-                x = block(x)
-            return x
-
-    lens = lens_on(Model(), torch.randn(2, 5, 8))
+    lens = lens_on(nn.Sequential(Gated(), Gated()), torch.randn(2, 5, 8))
     assert {f"blocks.{n}.hook_resid_carried" for n in range(2)} <= set(lens.points.canonical)
 
 

@@ -17,7 +17,7 @@ rows = collect(lens, latents, points=point)[point].values  # of every cell
 sae = make("topk", rows.shape[1], 96, k=5)
 train(sae, Batches(InMemory(rows), 1024, epochs=None), Settings(steps=500, lr=5e-3))
 cells = collect(lens, held_out, points=point)[point]
-acts = sae.encode(cells.values).detach().reshape(384, -1, 96).amax(1)  # the largest of each picture's cells
+acts = sae.encode(cells.values).detach().reshape(384, -1, 96).amax(1)  # the largest of each picture
 colours = judged(lens.model(**held_out[0]).picture / 2 + 0.5).colours
 best = auroc(acts, torch.tensor([colour == "white" for colour in colours])).argmax()
 hooks = {point: anylens.steer(sae.feature(int(best)), 2 * float(acts[:, best].max()))}
