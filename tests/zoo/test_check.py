@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anylens.core.errors import ZooError
-from anylens.zoo import card, check, entry, names
+from anylens.zoo import card, check, entry, names, table
 from anylens.zoo.table import page
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "zoo.md"
@@ -57,6 +57,18 @@ def test_a_missed_target_ends_it_with_an_error(monkeypatch, capsys):
 def test_few_samples_are_not_recorded():
     with pytest.raises(ZooError, match="leave out --samples"):
         check.main(["shapes-vit", "--samples", "16", "--record"])
+
+
+@pytest.mark.parametrize(("name", "samples"), [("shapes-vit", 0), ("shapes-clip", 63)])
+def test_too_few_samples_to_measure_are_one_clear_error(name, samples):
+    with pytest.raises(ZooError, match=rf"{samples}.* at least"):
+        check.measure(name, samples=samples)
+
+
+def test_a_model_that_was_not_measured_has_no_row(monkeypatch):
+    monkeypatch.setattr(table, "card", lambda name: {"steps": 1})
+    with pytest.raises(ZooError, match="shapes-vit was trained but not measured"):
+        page()
 
 
 def test_the_page_has_a_row_for_each_model():

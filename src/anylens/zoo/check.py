@@ -24,6 +24,8 @@ def measure(
     """What the model scores on held-out samples of its world, and on how many; by default as many as for its card."""
     known = entry(name)
     samples = known.samples if samples is None else samples
+    if samples < 1:
+        raise ZooError(f"samples is {samples}; it must be at least 1")
     module = importlib.import_module(f"anylens.zoo.measure.{known.measure}")
     model = load_model(name, folder=folder)
     given: dict[str, Any] = {"samples": samples, "seed": seed}

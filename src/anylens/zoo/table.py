@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from anylens.core.errors import ZooError
 from anylens.zoo.catalogue import ENTRIES, Entry
 from anylens.zoo.loading import card
 
@@ -48,6 +49,10 @@ def page() -> str:
 def _rows(known: Entry) -> list[list[str]]:
     """A row for each target of a model; what is the same in all stands in the first."""
     facts = card(known.name)
+    if "measured" not in facts:
+        raise ZooError(
+            f"{known.name} was trained but not measured; run `make zoo-check ARGS={known.name}` first"
+        )
     measured = facts["measured"]
     rows = []
     for number, target in enumerate(known.targets):

@@ -58,6 +58,12 @@ def test_failures_are_named_at_the_end(monkeypatch):
         whole.main(["grammar-gpt2"])
 
 
+def test_no_jobs_at_a_time_are_one_line(capsys):
+    with pytest.raises(SystemExit):
+        whole.main(["--jobs", "0"])
+    assert "--jobs is 0" in capsys.readouterr().err
+
+
 def loaded(known: Entry) -> set[str]:
     """The other models that a model's script and its measure load, read in their text."""
     zoo = Path(whole.__file__).parents[1]

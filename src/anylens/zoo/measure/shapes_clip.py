@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from anylens.core.errors import ZooError
 from anylens.zoo.worlds.shapes import sample
 
 CHOICES = 64
@@ -17,8 +18,10 @@ def measure(model: Any, *, processor: Any, samples: int, seed: int) -> dict[str,
 
     caption_first: share of pictures for which the caption with the highest similarity is their own, or the same in
     words. picture_first: share of captions for which the most similar picture is one that has this caption. The samples
-    that fill no group are left out.
+    that fill no group are left out; raises ZooError where they fill none.
     """
+    if samples < CHOICES:
+        raise ZooError(f"{samples} samples are no group of {CHOICES}; measure at least {CHOICES}")
     batch = sample(samples, seed=seed, split="held_out")
     found: dict[str, list[bool]] = {"caption_first": [], "picture_first": []}
     for start in range(0, samples - CHOICES + 1, CHOICES):

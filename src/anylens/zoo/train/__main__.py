@@ -54,6 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="models at a time (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each (default: %(default)s)")
     given = parser.parse_args(arguments)
+    if given.jobs < 1 or given.threads < 1:
+        parser.error(f"--jobs is {given.jobs} and --threads {given.threads}; both must be at least 1")
     failed = in_turn(given.name or names(), lambda name: script(name, threads=given.threads), jobs=given.jobs)
     if failed:
         raise SystemExit(f"not trained: {', '.join(failed)}")
