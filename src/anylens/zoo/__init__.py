@@ -6,7 +6,7 @@ A world draws samples whose every factor is known, and a model comes in the clas
     batch = anylens.zoo.worlds.shapes.sample(8, seed=0, split="held_out")
     logits = model(pixel_values=batch.pixel_values).logits
 
-It stands apart from the rest of anylens: of that it imports the errors alone.
+It stands apart from the rest of anylens: of that it imports `core` alone.
 """
 
 from anylens.zoo.catalogue import Entry, entry, names

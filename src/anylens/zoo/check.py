@@ -11,7 +11,7 @@ from typing import Any
 
 from anylens.core.errors import ZooError
 from anylens.zoo import files
-from anylens.zoo.catalogue import Entry, entry, names
+from anylens.zoo.catalogue import Entry, argument, entry, names
 from anylens.zoo.loading import card, load_model, load_processor
 from anylens.zoo.table import page
 
@@ -62,13 +62,15 @@ def _rounded(value: Any) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print what was measured, and end with an error where a target is missed without a stated cause."""
     parser = argparse.ArgumentParser(prog="python -m anylens.zoo.check", description=__doc__)
-    parser.add_argument("name", nargs="*", metavar="NAME", help=f"any of {', '.join(names())} (default: all)")
+    parser.add_argument(
+        "name", nargs="*", metavar="NAME", type=argument, help=f"any of {', '.join(names())} (default: all)"
+    )
     parser.add_argument("--samples", type=int, help="how many samples (default: as many as for the card)")
     parser.add_argument("--record", action="store_true", help="write the numbers on the cards")
     parser.add_argument("--page", type=Path, help="write a table of all models' cards here (docs/zoo.md)")
     given = parser.parse_args(arguments)
-    if given.record and given.samples:
-        raise ZooError("--record measures on as many samples as the catalogue says; leave out --samples")
+    if given.record and given.samples is not None:
+        parser.error("--record measures on as many samples as the catalogue says; leave out --samples")
     faults = []
     for name in given.name or names():
         measured = record(name) if given.record else measure(name, samples=given.samples)

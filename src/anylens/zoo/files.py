@@ -1,4 +1,4 @@
-"""The files of one zoo model: each written whole or not at all, and read back with every damage named.
+"""The files of one zoo model: weights are read back with every damage named.
 
 A model's folder holds its configuration and weights (float16 safetensors) as its library names them, the files of its
 processor where it has one, and `card.json`: how the weights were made, how large they are, their checksums and what was
@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +48,33 @@ def write(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a dictionary as indented JSON, in its own order."""
     write(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def room(folder: Path) -> Path:
+    """The folder, if a model may take its place: there is none, it is empty, or it holds a model of the zoo."""
+    if folder.exists() and not (folder / CARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ZooError(f"{folder} is there and holds no model of the zoo; choose another folder")
+    return folder
+
+
+@contextmanager
+def in_place_of(folder: Path) -> Iterator[Path]:
+    """Give a new folder to write to; when all went well it takes the place of this one, which is lost then only."""
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft, old = (folder.with_name(f".{folder.name}.{end}") for end in ("new", "old"))
+    for rest in (draft, old):
+        shutil.rmtree(rest, ignore_errors=True)
+    draft.mkdir()
+    try:
+        yield draft
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    if folder.exists():
+        folder.rename(old)
+    draft.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -43,8 +43,16 @@ VALUES: Mapping[str, Values] = {
 }
 """What each factor's values are called, by world: of positions, and of whole samples."""
 
-UNSEEN = frozenset({"prompt", "latent"})
-"""Arguments of models that are not shown the sample: what lies where is theirs to choose."""
+UNSEEN = "prompt"
+"""The argument of models that are not shown the sample: what lies where is theirs to choose."""
+
+TEXTS: Mapping[str, frozenset[str]] = {
+    "shapes": frozenset({"input_ids"}),
+    "vowels": frozenset({"input_ids", "decoder_input_ids"}),
+    "melodies": frozenset({"input_ids"}),
+    "grammar": frozenset(),
+}
+"""Arguments, `[n, token]`, that are texts beside the sample, by world: as many positions are tokens, and no patches."""
 
 
 def labels_of(world: str, batch: Any, given: Mapping[str, Any], extent: tuple[int, ...]) -> Labels:
@@ -61,7 +69,8 @@ def labels_of(world: str, batch: Any, given: Mapping[str, Any], extent: tuple[in
     """
     if "latent" in given:
         return {}
-    found = None if UNSEEN & given.keys() else _AT[world](batch, extent)
+    texts = [tuple(given[name].shape[1:]) for name in TEXTS[world] & given.keys()]
+    found = None if UNSEEN in given or extent in texts else _AT[world](batch, extent)
     ones = (1,) * len(extent)
     whole = {
         WHOLES[world].format(name): value.reshape(-1, *ones).expand(-1, *extent)

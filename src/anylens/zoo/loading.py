@@ -40,7 +40,7 @@ def load_processor(name: str, *, folder: Path | None = None) -> Any:
     """
     known = entry(name)
     if known.processor_class is None:
-        raise ZooError(f"{name} has no processor: it takes tensors as its world gives them")
+        raise ZooError(f"{name} has no processor; docs/zoo.md says what it takes")
     folder = folder or known.folder
     for needed in known.processor_files:
         files.read_json(folder / needed)

@@ -23,13 +23,20 @@ batch = lens.world.sample(8, seed=0, split="held_out")
 out, cache = lens.run_with_cache(pixel_values=batch.pixel_values, points="blocks.*.hook_resid_post")
 ```
 
-A model takes what its class takes. `lens.processor` is its processor or tokenizer, where it has one; a pipeline such as
-`zoo:shapes-diffusion` is called with a prompt, a GAN or a flow with the tensors that its world gives.
+A model takes what its class takes. `lens.processor` is its processor or tokenizer, where it has one; the pipelines are
+called with a prompt (`zoo:shapes-diffusion`) or with `class_labels` (`zoo:shapes-dit`), the GAN with a latent, as
+`anylens.zoo.feeding.Samples("shapes-gan", 8)` gives it, the flow with pictures of half their size, which
+`anylens.zoo.measure.shapes_flow` makes of the world's.
 
-The table is written by `make zoo-check`, which measures every shipped file anew on samples that its model was not
-trained on. `make zoo` trains all models again from their seeds, two at a time, each after those that it needs; minutes
-are those of one core of a slow machine. To add a model: an entry in `anylens/zoo/catalogue.py` with what it must reach,
-a script in `zoo/train/` that ends in a `Script`, and a module in `zoo/measure/`.
+The table is written by `make zoo-check`, which measures every shipped file anew: on pictures, sounds and sentences that
+its model was not trained on, the GAN on random latents. Captions and classes are few; `shapes-diffusion`,
+`shapes-dit` and `melodies-musicgen` have been trained on most or all of them, and make something new of each.
+"Obeyed" is colour and shape together, as `shapes-vit` sees them; a latent of the GAN asks for both as well.
+
+`make zoo` trains all models again from their seeds, two at a time, each after those that it needs; on the machine that
+made them it gave the same weights, bit for bit. Minutes are those of the training's steps, on one core of a slow
+machine. To add a model: an entry in `anylens/zoo/catalogue.py` with what it must reach, a script in `zoo/train/` that
+ends in a `Script`, and a module in `zoo/measure/`.
 """
 
 COLUMNS = ("model", "class", "measured", "must be", "samples", "parameters", "MB", "seed", "steps", "minutes")

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from anylens.core.errors import ZooError
 from anylens.zoo.measure import melodies_prompts
 from anylens.zoo.measure.ear import InstrumentEar, scale_of
-from anylens.zoo.measure.melodies_prompts import judged, measure
+from anylens.zoo.measure.melodies_prompts import captioned, judged, measure
 from anylens.zoo.worlds.melodies import MelodiesBatch, sample
 
 
@@ -49,11 +50,17 @@ def test_noise_is_no_scale(batch):
     assert found.count(None) >= 18
 
 
+def test_every_caption_is_measured_once():
+    assert len(set(captioned(96, seed=0).captions)) == 96
+    with pytest.raises(ZooError, match="melodies have 96"):
+        captioned(97, seed=0)
+
+
 def test_scores_are_shares_of_what_is_played(ear, batch, monkeypatch):
     monkeypatch.setattr(InstrumentEar, "trained", lambda: ear)
-    silent = sample(48, seed=3, split="held_out").waveform.clone()
+    silent = captioned(48, seed=3).waveform.clone()
     silent[:24] = 0
-    monkeypatch.setattr(melodies_prompts, "played", lambda model, processor, batch, seed: silent)
+    monkeypatch.setattr(melodies_prompts, "played", lambda model, processor, batch: silent)
     scores = measure(None, processor=None, samples=48, seed=3)
     assert 0.4 < scores["followed"] <= 0.5
     assert scores["judges"]["instrument"] > 0.95

@@ -64,6 +64,14 @@ def test_no_jobs_at_a_time_are_one_line(capsys):
     assert "--jobs is 0" in capsys.readouterr().err
 
 
+def test_what_a_new_model_makes_stale_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(whole, "script", lambda name, *, threads: True)
+    whole.main(["shapes-vae"])
+    assert capsys.readouterr().out.endswith("as well: shapes-dit, shapes-diffusion\n")
+    whole.main([])
+    assert capsys.readouterr().out == ""
+
+
 def loaded(known: Entry) -> set[str]:
     """The other models that a model's script and its measure load, read in their text."""
     zoo = Path(whole.__file__).parents[1]

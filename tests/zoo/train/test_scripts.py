@@ -45,3 +45,9 @@ def test_what_is_written_is_what_was_trained(tmp_path):
     found = load_model("shapes-vae", folder=tmp_path)
     for name, weight in found.state_dict().items():
         assert torch.equal(weight, model.state_dict()[name].half().float())
+
+
+def test_other_steps_do_not_take_the_place_of_the_shipped_model(capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module(entry("shapes-vit").script).SCRIPT.main(["--steps", "2"])
+    assert "write others to a --folder" in capsys.readouterr().err

@@ -38,7 +38,10 @@ class Verdict:
 
 @torch.no_grad()
 def judged(pixels: Tensor) -> Verdict:
-    """The judge's verdict on pictures, [n, 3, 32, 32], 0..1."""
+    """The judge's verdict on pictures, [n, 3, 32, 32], 0..1.
+
+    It was trained on pictures of one object, and is sure of others too: it calls one that is half red a red cross.
+    """
     model: Any = load_model("shapes-vit")
     values = pixels * 2 - 1
     chances = torch.cat([model(pixel_values=part).logits.softmax(-1) for part in values.split(BATCH)])

@@ -7,25 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anylens.core.errors import ZooError
 from anylens.zoo.measure.ear import InstrumentEar, scale_of
-from anylens.zoo.worlds.melodies import FACTORS, SAMPLES, MelodiesBatch, sample
+from anylens.zoo.worlds.melodies import FACTORS, SAMPLES, MelodiesBatch, Melody, sample
 
 BATCH = 64
+DRAWN = 1024  # melodies, which have every caption among them
 
 
 def measure(model: Any, *, processor: Any, samples: int, seed: int) -> dict[str, Any]:
-    """How often sounds that are played to held-out captions follow them, each 0..1.
+    """How often sounds that are played to captions follow them, each 0..1; samples: how many captions, each once.
+
+    There are 96 captions in all, and training has each of them. The model plays a caption always in the same way, its
+    likeliest.
 
     followed: instrument and scale are both the caption's. instrument: by a classifier that was trained on true
     melodies. scale: by the pitch of each note. judges: what the same judges say of true melodies. followed_by: by
     instrument.
     """
-    batch = sample(samples, seed=seed, split="held_out")
+    batch = captioned(samples, seed=seed)
     ear = InstrumentEar.trained()
-    instrument, scale = judged(ear, played(model, processor, batch, seed=seed), batch)
+    instrument, scale = judged(ear, played(model, processor, batch), batch)
     true_instrument, true_scale = judged(ear, batch.waveform, batch)
     followed = instrument & scale
     return {
+        "split": "captions that training has too",
         "followed": _share(followed),
         "instrument": _share(instrument),
         "scale": _share(scale),
@@ -38,16 +44,27 @@ def measure(model: Any, *, processor: Any, samples: int, seed: int) -> dict[str,
     }
 
 
+def captioned(number: int, *, seed: int) -> MelodiesBatch:
+    """So many held-out melodies with a caption of their own each.
+
+    Raises ZooError where the world has not so many captions.
+    """
+    found: dict[str, Melody] = {}
+    for melody in sample(DRAWN, seed=seed, split="held_out").melodies:
+        found.setdefault(melody.caption, melody)
+    if number > len(found):
+        raise ZooError(f"{number} captions are wanted, and melodies have {len(found)}; measure at most these")
+    return MelodiesBatch.of(list(found.values())[:number])
+
+
 @torch.no_grad()
-def played(model: Any, processor: Any, batch: MelodiesBatch, *, seed: int) -> Tensor:
-    """What the model plays to the captions, drawn with this seed: [n, samples]."""
+def played(model: Any, processor: Any, batch: MelodiesBatch) -> Tensor:
+    """What the model plays to the captions: [n, samples]."""
     found = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for first in range(0, len(batch.captions), BATCH):
-            captions = batch.captions[first : first + BATCH]
-            told = processor.tokenizer(captions, padding=True, return_tensors="pt")
-            found.append(model.generate(**told)[:, 0, :SAMPLES])
+    for first in range(0, len(batch.captions), BATCH):
+        captions = batch.captions[first : first + BATCH]
+        told = processor.tokenizer(captions, padding=True, return_tensors="pt")
+        found.append(model.generate(**told, do_sample=False)[:, 0, :SAMPLES])
     return torch.cat(found)
 
 

@@ -32,4 +32,4 @@ def measure(pipeline: Any, *, samples: int, seed: int) -> dict[str, Any]:
         for start in range(0, samples, BATCH)
     ]
     scores = obedience(judged(torch.cat(made)), [names[number] for number in classes])
-    return scores | {"steps": STEPS, "guidance": GUIDANCE}
+    return scores | {"split": "each class as often", "steps": STEPS, "guidance": GUIDANCE}

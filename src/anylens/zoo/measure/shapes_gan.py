@@ -35,6 +35,7 @@ def measure(model: Any, *, samples: int, seed: int) -> dict[str, Any]:
         for word in label.split()
     }
     return {
+        "split": "random latents",
         "recognised": sum(sure) / samples,
         "absent": sum(name not in first for name in (*SHAPES, *COLOURS)),
         **obedience(verdict, wanted(latents)),

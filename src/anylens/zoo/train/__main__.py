@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from anylens.zoo.catalogue import entry, names
+from anylens.zoo.catalogue import argument, entry, names
 
 Train = Callable[[str], bool]
 """Trains the model of this name, and says whether it came to an end."""
@@ -50,13 +50,18 @@ def script(name: str, *, threads: int) -> bool:
 def main(arguments: list[str] | None = None) -> None:
     """Run the scripts; one that fails keeps from their turn only those that need its model."""
     parser = argparse.ArgumentParser(prog="python -m anylens.zoo.train", description=__doc__)
-    parser.add_argument("name", nargs="*", metavar="NAME", help=f"any of {', '.join(names())} (default: all)")
+    parser.add_argument(
+        "name", nargs="*", metavar="NAME", type=argument, help=f"any of {', '.join(names())} (default: all)"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="models at a time (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each (default: %(default)s)")
     given = parser.parse_args(arguments)
     if given.jobs < 1 or given.threads < 1:
         parser.error(f"--jobs is {given.jobs} and --threads {given.threads}; both must be at least 1")
     failed = in_turn(given.name or names(), lambda name: script(name, threads=given.threads), jobs=given.jobs)
+    stale = [name for name in names() if name not in given.name and entry(name).needs & set(given.name)]
+    if stale:
+        print(f"trained or judged by a model of before, so train these anew as well: {', '.join(stale)}")
     if failed:
         raise SystemExit(f"not trained: {', '.join(failed)}")
 

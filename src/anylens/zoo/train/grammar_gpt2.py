@@ -1,6 +1,6 @@
 """Trains `grammar-gpt2`: a transformer that goes on with sentences of the grammar.
 
-Run `python -m anylens.zoo.train.grammar_gpt2`; it takes about two minutes on one core.
+Run `python -m anylens.zoo.train.grammar_gpt2`.
 """
 
 from __future__ import annotations

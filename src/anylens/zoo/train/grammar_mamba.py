@@ -1,6 +1,6 @@
 """Trains `grammar-mamba`: a selective state space model that goes on with sentences of the grammar.
 
-Run `python -m anylens.zoo.train.grammar_mamba`; it takes about four minutes on one core: the scan is plain Python.
+Run `python -m anylens.zoo.train.grammar_mamba`; the scan is plain Python, and slow.
 """
 
 from __future__ import annotations

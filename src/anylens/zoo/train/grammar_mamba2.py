@@ -1,6 +1,6 @@
 """Trains `grammar-mamba2`: a state space model with heads that goes on with sentences of the grammar.
 
-Run `python -m anylens.zoo.train.grammar_mamba2`; it takes about three minutes on one core.
+Run `python -m anylens.zoo.train.grammar_mamba2`.
 """
 
 from __future__ import annotations

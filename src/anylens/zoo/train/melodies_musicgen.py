@@ -1,6 +1,6 @@
 """Trains `melodies-musicgen`: MusicGen, made small, that plays the melody a caption asks for.
 
-Run `python -m anylens.zoo.train.melodies_musicgen`; it takes about 40 minutes on one core. First the codec learns to
+Run `python -m anylens.zoo.train.melodies_musicgen`. First the codec learns to
 say melodies in codes, then text encoder and decoder learn together to write the codes of a caption's melody.
 """
 

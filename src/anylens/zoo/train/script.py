@@ -45,18 +45,23 @@ class Script:
     train: Callable[[Plan], Trained]
 
     def main(self, arguments: list[str] | None = None) -> None:
-        """Train, write the model's folder, measure what was written and record it on the card."""
+        """Train, write and measure the model beside its folder, and put it there when all is done."""
         known = entry(self.name)
         parser = argparse.ArgumentParser(prog=f"python -m {known.script}", description=known.summary)
         parser.add_argument("--steps", type=int, default=self.steps)
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-        parser.add_argument("--folder", type=Path, default=known.folder, help="where to write the files")
+        parser.add_argument("--folder", type=Path, help="where to write the files (default: the package)")
         given = parser.parse_args(arguments)
+        if given.folder is None and (given.steps, given.seed) != (self.steps, 0):
+            parser.error(f"{self.name} ships with {self.steps} steps and seed 0: write others to a --folder")
+        folder = files.room(given.folder or known.folder)
         torch.set_num_threads(given.threads)
         plan = self.plan_of(given.steps, given.seed)
-        self.write(self.train(plan), plan, folder=given.folder)
-        print(json.dumps(check.record(self.name, folder=given.folder), indent=2))
+        with files.in_place_of(folder) as draft:
+            self.write(self.train(plan), plan, folder=draft)
+            measured = check.record(self.name, folder=draft)
+        print(json.dumps(measured, indent=2))
 
     def write(self, trained: Trained, plan: Plan, *, folder: Path) -> None:
         """Write the model's folder."""

@@ -1,6 +1,6 @@
 """Trains `shapes-clip`: a picture encoder and a text encoder that bring pictures and their captions together.
 
-Run `python -m anylens.zoo.train.shapes_clip`; it takes about 10 minutes on one core. The picture encoder starts from
+Run `python -m anylens.zoo.train.shapes_clip`. The picture encoder starts from
 the first layers of `shapes-vit`, which saves most of the time.
 """
 

@@ -1,6 +1,6 @@
 """Trains `shapes-diffusion`: a U-Net that makes pictures of captions in the latent space of `shapes-vae`.
 
-Run `python -m anylens.zoo.train.shapes_diffusion`; it takes about 38 minutes on one core. The text encoder is that of
+Run `python -m anylens.zoo.train.shapes_diffusion`. The text encoder is that of
 `shapes-clip`, frozen, so what it makes of the prompts is worked out once.
 """
 

@@ -1,6 +1,6 @@
 """Trains `shapes-dit`: a diffusion transformer of a colour and shape, in the latents of `shapes-vae`.
 
-Run `python -m anylens.zoo.train.shapes_dit`; it takes about an hour on one core.
+Run `python -m anylens.zoo.train.shapes_dit`.
 """
 
 from __future__ import annotations

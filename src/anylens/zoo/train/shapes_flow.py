@@ -1,6 +1,6 @@
 """Trains `shapes-flow`: a flow of affine couplings on 16 x 16 pictures, in plain PyTorch.
 
-Run `python -m anylens.zoo.train.shapes_flow`; it takes about 4 minutes on one core.
+Run `python -m anylens.zoo.train.shapes_flow`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trains `shapes-gan`: a generator and a discriminator of 32 x 32 pictures, in plain PyTorch.
 
-Run `python -m anylens.zoo.train.shapes_gan`; it takes about 20 minutes on one core. Latents ask for pictures of the
+Run `python -m anylens.zoo.train.shapes_gan`. Latents ask for pictures of the
 world, as `anylens.zoo.feeding.latents` says, and the generator is led by both: its pictures are to be the ones asked
 for, pixel by pixel, and to pass for real ones. First, briefly, it descends the squares of differences, which soon puts
 objects in their places but leaves edges soft; then their absolute values, which makes edges sharp; for the last tenth

@@ -1,6 +1,6 @@
 """Trains `shapes-resnet`: a residual network that names the colour and shape in a picture.
 
-Run `python -m anylens.zoo.train.shapes_resnet`; it takes about 5 minutes on one core.
+Run `python -m anylens.zoo.train.shapes_resnet`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trains `shapes-vae`: a variational autoencoder of pictures, on the evidence lower bound with a fixed noise.
 
-Run `python -m anylens.zoo.train.shapes_vae`; it takes about 15 minutes on one core. The bound alone blurs small objects
+Run `python -m anylens.zoo.train.shapes_vae`. The bound alone blurs small objects
 until their shapes are lost, so a second part of the training asks also that `shapes-resnet` sees in the pictures that
 come back what it sees in those that went in, as autoencoders of latent diffusion are trained.
 """

@@ -1,6 +1,6 @@
 """Trains `shapes-vit`: a vision transformer that names the colour and shape in a picture.
 
-Run `python -m anylens.zoo.train.shapes_vit`; it takes about 40 minutes on one core.
+Run `python -m anylens.zoo.train.shapes_vit`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trains `vowels-whisper`: Whisper, made small, that writes down the vowels and long pauses it hears.
 
-Run `python -m anylens.zoo.train.vowels_whisper`; it takes about five minutes on one core.
+Run `python -m anylens.zoo.train.vowels_whisper`.
 """
 
 from __future__ import annotations

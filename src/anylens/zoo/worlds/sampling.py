@@ -13,7 +13,7 @@ ABSENT = -1
 
 
 def generator(n: int, *, seed: int, split: str) -> np.random.Generator:
-    """The random stream of this seed and split, for n samples; raises ZooError for a bad count or split.
+    """The random stream of this seed and split, for n samples; raises ZooError for a bad count, seed or split.
 
     The stream is `numpy.random.SeedSequence([k, seed])`, where k is the split's place in `SPLITS`: the first word tells
     the splits apart, whatever the seeds, so a model trained on "train" with any seed has not seen what "held_out"
@@ -21,6 +21,8 @@ def generator(n: int, *, seed: int, split: str) -> np.random.Generator:
     """
     if n < 0:
         raise ZooError(f"n is {n}; it counts samples, so it must be at least 0")
+    if seed < 0:
+        raise ZooError(f"seed is {seed}; it must be at least 0")
     if split not in SPLITS:
         raise ZooError(f"no split is called {split!r}; choose from {', '.join(SPLITS)}")
     return np.random.default_rng(np.random.SeedSequence([SPLITS.index(split), seed]))
