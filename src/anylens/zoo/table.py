@@ -29,8 +29,8 @@ called with a prompt (`zoo:shapes-diffusion`) or with `class_labels` (`zoo:shape
 `anylens.zoo.measure.shapes_flow` makes of the world's.
 
 The table is written by `make zoo-check`, which measures every shipped file anew: on pictures, sounds and sentences that
-its model was not trained on, the GAN on random latents. Captions and classes are few; `shapes-diffusion`,
-`shapes-dit` and `melodies-musicgen` have been trained on most or all of them, and make something new of each.
+its model was not trained on, the GAN on random latents. Captions and classes are few: `shapes-diffusion`, `shapes-dit`
+and `melodies-musicgen` were trained on most or all of them. The first two draw another picture each time.
 "Obeyed" is colour and shape together, as `shapes-vit` sees them; a latent of the GAN asks for both as well.
 
 `make zoo` trains all models again from their seeds, two at a time, each after those that it needs; on the machine that
