@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -288,14 +287,6 @@ ENTRIES = (
 def names() -> tuple[str, ...]:
     """The names of all models, in the catalogue's order."""
     return tuple(known.name for known in ENTRIES)
-
-
-def argument(name: str) -> str:
-    """A name given on a command line; raises what argparse shows in one line where the zoo has none such."""
-    try:
-        return entry(name).name
-    except ZooError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def entry(name: str) -> Entry:

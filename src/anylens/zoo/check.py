@@ -11,7 +11,7 @@ from typing import Any
 
 from anylens.core.errors import ZooError
 from anylens.zoo import files
-from anylens.zoo.catalogue import Entry, argument, entry, names
+from anylens.zoo.catalogue import Entry, entry, names
 from anylens.zoo.loading import card, load_model, load_processor
 from anylens.zoo.table import page
 
@@ -53,6 +53,20 @@ def missed(known: Entry, measured: dict[str, Any], *, slack: float = 0.0) -> lis
     ]
 
 
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """Let a command take names of models, as `name`; one that the zoo lacks is shown in one line."""
+    parser.add_argument(
+        "name", nargs="*", metavar="NAME", type=_known, help=f"any of {', '.join(names())} (default: all)"
+    )
+
+
+def _known(name: str) -> str:
+    try:
+        return entry(name).name
+    except ZooError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
@@ -62,9 +76,7 @@ def _rounded(value: Any) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print what was measured, and end with an error where a target is missed without a stated cause."""
     parser = argparse.ArgumentParser(prog="python -m anylens.zoo.check", description=__doc__)
-    parser.add_argument(
-        "name", nargs="*", metavar="NAME", type=argument, help=f"any of {', '.join(names())} (default: all)"
-    )
+    add_names(parser)
     parser.add_argument("--samples", type=int, help="how many samples (default: as many as for the card)")
     parser.add_argument("--record", action="store_true", help="write the numbers on the cards")
     parser.add_argument("--page", type=Path, help="write a table of all models' cards here (docs/zoo.md)")

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from anylens.zoo.catalogue import argument, entry, names
+from anylens.zoo.catalogue import entry, names
+from anylens.zoo.check import add_names
 
 Train = Callable[[str], bool]
 """Trains the model of this name, and says whether it came to an end."""
@@ -19,7 +20,7 @@ def in_turn(given: Iterable[str], train: Train, *, jobs: int) -> list[str]:
 
     A model whose need has failed is not trained, and counts as failed.
     """
-    wanted = {entry(name).name for name in given}
+    wanted = set(given)
     left = [name for name in names() if name in wanted]
     running, failed = dict[Future[bool], str](), list[str]()
     with ThreadPoolExecutor(jobs) as pool:
@@ -50,9 +51,7 @@ def script(name: str, *, threads: int) -> bool:
 def main(arguments: list[str] | None = None) -> None:
     """Run the scripts; one that fails keeps from their turn only those that need its model."""
     parser = argparse.ArgumentParser(prog="python -m anylens.zoo.train", description=__doc__)
-    parser.add_argument(
-        "name", nargs="*", metavar="NAME", type=argument, help=f"any of {', '.join(names())} (default: all)"
-    )
+    add_names(parser)
     parser.add_argument("--jobs", type=int, default=2, help="models at a time (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each (default: %(default)s)")
     given = parser.parse_args(arguments)

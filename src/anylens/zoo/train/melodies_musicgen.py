@@ -1,7 +1,7 @@
 """Trains `melodies-musicgen`: MusicGen, made small, that plays the melody a caption asks for.
 
-Run `python -m anylens.zoo.train.melodies_musicgen`. First the codec learns to
-say melodies in codes, then text encoder and decoder learn together to write the codes of a caption's melody.
+Run `python -m anylens.zoo.train.melodies_musicgen`. First the codec learns to say melodies in codes, then text encoder
+and decoder learn together to write the codes of a caption's melody.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trains `shapes-clip`: a picture encoder and a text encoder that bring pictures and their captions together.
 
-Run `python -m anylens.zoo.train.shapes_clip`. The picture encoder starts from
-the first layers of `shapes-vit`, which saves most of the time.
+Run `python -m anylens.zoo.train.shapes_clip`. The picture encoder starts from the first layers of `shapes-vit`, which
+saves most of the time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trains `shapes-diffusion`: a U-Net that makes pictures of captions in the latent space of `shapes-vae`.
 
-Run `python -m anylens.zoo.train.shapes_diffusion`. The text encoder is that of
-`shapes-clip`, frozen, so what it makes of the prompts is worked out once.
+Run `python -m anylens.zoo.train.shapes_diffusion`. The text encoder is that of `shapes-clip`, frozen, so what it makes
+of the prompts is worked out once.
 """
 
 from __future__ import annotations
